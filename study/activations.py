@@ -1,0 +1,96 @@
+"""The activations: functions of the pre-activation ``z`` ``[cell, batch, unit]``, unit by unit.
+
+To add one, register a function here and write ``conf/activation/<name>.yaml`` with its name and the
+values of its keyword arguments. Derivatives come from autograd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from study.registry import Registry
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the harness must know of an activation besides its values.
+
+    Attributes:
+        learnable: keyword arguments that are trained, one number per layer and cell; the function
+            receives them as ``[cell, 1, 1]``.
+        largest_slope: the largest derivative of a bounded activation, against which saturation is
+            judged; ``None`` for the unbounded ones, where the term has no meaning.
+    """
+
+    learnable: tuple[str, ...] = ()
+    largest_slope: float | None = None
+
+
+ACTIVATIONS: Registry[Traits] = Registry("activation", Traits())
+
+
+@ACTIVATIONS.register(Traits(largest_slope=0.25))
+def sigmoid(z: Tensor) -> Tensor:
+    """σ(z) = 1 / (1 + e^−z)."""
+    return torch.sigmoid(z)
+
+
+@ACTIVATIONS.register(Traits(largest_slope=1.0))
+def tanh(z: Tensor) -> Tensor:
+    """tanh(z) = 2σ(2z) − 1."""
+    return torch.tanh(z)
+
+
+@ACTIVATIONS.register()
+def relu(z: Tensor) -> Tensor:
+    """max(z, 0); its derivative at 0 is taken as 0. Source: Nair & Hinton 2010."""
+    return torch.relu(z)
+
+
+@ACTIVATIONS.register()
+def leaky_relu(z: Tensor, *, negative_slope: float = 0.01) -> Tensor:
+    """z above zero, ``negative_slope``·z below. Source: Maas et al. 2013."""
+    return F.leaky_relu(z, negative_slope)
+
+
+@ACTIVATIONS.register(Traits(learnable=("slope",)))
+def prelu(z: Tensor, *, slope: Tensor | float = 0.25) -> Tensor:
+    """z above zero, a learned slope·z below, one slope a layer. Source: He et al. 2015, eq. 1."""
+    # F.prelu applies its slopes along dimension 1: cells are put there, and everything else behind.
+    cells = z.shape[0]
+    slopes = torch.as_tensor(slope, dtype=z.dtype, device=z.device).reshape(-1).expand(cells)
+    return F.prelu(z.reshape(1, cells, -1), slopes).view_as(z)
+
+
+@ACTIVATIONS.register()
+def gelu(z: Tensor) -> Tensor:
+    """z·Φ(z), exact form. Source: Hendrycks & Gimpel 2016, arXiv:1606.08415."""
+    return F.gelu(z)
+
+
+@ACTIVATIONS.register()
+def silu(z: Tensor) -> Tensor:
+    """z·σ(z). Source: Elfwing et al. 2018, arXiv:1702.03118."""
+    return F.silu(z)
+
+
+@ACTIVATIONS.register()
+def sine(z: Tensor) -> Tensor:
+    """sin(z). Source: Sitzmann et al. 2020, arXiv:2006.09661, with frequency 1."""
+    return torch.sin(z)
+
+
+@ACTIVATIONS.register()
+def sign(z: Tensor) -> Tensor:
+    """−1, 0 or 1: a step, whose derivative is 0 wherever it has one."""
+    return torch.sign(z)
+
+
+@ACTIVATIONS.register()
+def identity(z: Tensor) -> Tensor:
+    """z itself: the control, a network of the same weights without its non-linearity."""
+    return z

@@ -1,0 +1,28 @@
+"""Errors that a user can cause: one sentence with what cannot be done, the value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StudyError(Exception):
+    """A user's error; its message is one sentence, shown without a traceback, exit code 2."""
+
+
+class SettingError(StudyError):
+    """A setting is unknown or its value is not allowed."""
+
+
+class DataError(StudyError):
+    """A data set cannot be made or loaded as asked for."""
+
+
+class StoreError(StudyError):
+    """A study's folder cannot be read or written, or is damaged."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty string."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{match[0]}'?)" if match else ""

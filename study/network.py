@@ -1,0 +1,247 @@
+"""Stacks of networks: one module holds the same layer of every cell of a pack.
+
+Weights ``[cell, out, in]``, biases ``[cell, 1, out]``, signals ``[cell, batch, unit]``. A single
+network is a stack of one cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from study.activations import ACTIVATIONS, Traits
+from study.initializers import INITIALIZERS, Array, LayerDraw
+from study.randomness import stream
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the cells of a pack must share to be one stack.
+
+    Attributes:
+        inputs: features of a sample.
+        width: units of each hidden layer.
+        outputs: units of the output layer.
+        depth: layers that carry weights.
+        bias: whether layers have biases.
+    """
+
+    inputs: int
+    width: int
+    outputs: int
+    depth: int
+    bias: bool
+
+    def fans(self) -> list[tuple[int, int]]:
+        """Return (in, out) of every layer from the input on."""
+        units = [self.inputs, *[self.width] * (self.depth - 1), self.outputs]
+        return list(zip(units[:-1], units[1:], strict=True))
+
+
+class StackedLinear(nn.Module):
+    """``z = x Wᵀ + b`` for every cell: ``[cell, batch, in]`` to ``[cell, batch, out]``."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.bmm(x, self.weight.transpose(1, 2))
+        return torch.baddbmm(self.bias, x, self.weight.transpose(1, 2))
+
+
+class ActivationSlice(nn.Module):
+    """One activation for a contiguous run of cells; its learnable arguments are ``[cell, 1, 1]``."""
+
+    def __init__(self, settings: Settings, cells: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        entry = ACTIVATIONS[settings["name"]]
+        self.cells = cells
+        self.function = entry.function
+        self.traits = entry.extra
+        self.fixed = {
+            key: value
+            for key, value in settings.items()
+            if key != "name" and key not in entry.extra.learnable
+        }
+        for key in entry.extra.learnable:
+            start = torch.full((cells, 1, 1), float(settings[key]), dtype=dtype)
+            self.register_parameter(key, nn.Parameter(start))
+
+    def forward(self, z: Tensor) -> Tensor:
+        learned = {key: getattr(self, key) for key in self.traits.learnable}
+        return self.function(z, **self.fixed, **learned)
+
+
+class StackedActivation(nn.Module):
+    """h = φ(z), each contiguous run of cells with its own φ."""
+
+    def __init__(self, runs: Sequence[tuple[Settings, int]], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.slices = nn.ModuleList(ActivationSlice(*run, dtype) for run in runs)
+        self.counts = [cells for _, cells in runs]
+
+    def forward(self, z: Tensor) -> Tensor:
+        if len(self.slices) == 1:
+            return self.slices[0](z)
+        parts = z.split(self.counts)
+        return torch.cat([one(part) for one, part in zip(self.slices, parts, strict=True)])
+
+    def learned(self, name: str, device: torch.device) -> Tensor:
+        """Return a learnable argument of every cell, ``[cell]``, NaN where a cell has none."""
+        return torch.cat(
+            [
+                getattr(one, name).detach().view(-1).double()
+                if name in one.traits.learnable
+                else torch.full((one.cells,), torch.nan, dtype=torch.float64, device=device)
+                for one in self.slices
+            ]
+        )
+
+    def trait(self, read: Callable[[Traits], float]) -> Tensor:
+        """Return a number read from the traits of every cell's activation, ``[cell]``."""
+        return torch.cat(
+            [torch.full((one.cells,), read(one.traits), dtype=torch.float64) for one in self.slices]
+        )
+
+
+class Layer(nn.Module):
+    """A linear map and its activation; the output layer's is the identity module, so that z has a hook."""
+
+    def __init__(self, linear: StackedLinear, activation: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.linear(x))
+
+
+class StackedNetwork(nn.Module):
+    """The networks of a pack: ``[cell, batch, in]`` to logits ``[cell, batch, class]``."""
+
+    def __init__(
+        self,
+        parameters: Sequence[tuple[Tensor, Tensor | None]],
+        runs: Sequence[tuple[Settings, int]],
+    ) -> None:
+        super().__init__()
+        last = len(parameters) - 1
+        self.layers = nn.ModuleList(
+            Layer(
+                StackedLinear(weight, bias),
+                nn.Identity() if index == last else StackedActivation(runs, weight.dtype),
+            )
+            for index, (weight, bias) in enumerate(parameters)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def each_layer(self) -> Iterator[Layer]:
+        """Yield the layers from the input on."""
+        yield from self.layers  # type: ignore[misc]
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Return the optimizer's groups: weights with decay; biases and learned slopes without."""
+        weights = [layer.linear.weight for layer in self.each_layer()]
+        chosen = {id(weight) for weight in weights}
+        others = [p for p in self.parameters() if id(p) not in chosen]
+        groups = [{"params": weights, "weight_decay": weight_decay}]
+        return groups + ([{"params": others, "weight_decay": 0.0}] if others else [])
+
+    def parameters_per_cell(self) -> Tensor:
+        """Return how many trained numbers each cell has, ``[cell]``."""
+        cells = self.layers[0].linear.weight.shape[0]
+        count = torch.zeros(cells, dtype=torch.int64)
+        for layer in self.each_layer():
+            count += sum(p[0].numel() for p in layer.linear.parameters())
+            if isinstance(layer.activation, StackedActivation):
+                count += layer.activation.trait(lambda traits: len(traits.learnable)).long()
+        return count
+
+
+def cell_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return each cell's mean cross-entropy in nats, ``[cell]``.
+
+    Args:
+        logits: ``[cell, batch, class]``.
+        labels: ``[cell, batch]``, integers.
+    """
+    cells, batch, classes = logits.shape
+    flat = F.cross_entropy(
+        logits.reshape(cells * batch, classes), labels.reshape(cells * batch), reduction="none"
+    )
+    return flat.view(cells, batch).mean(dim=1)
+
+
+def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
+    """Return the initial weights ``[out, in]`` and biases ``[out]`` of one cell, layer by layer.
+
+    Every layer draws from a stream of its own, so networks of one seed share their first layers at
+    every depth.
+
+    Args:
+        settings: the cell's canonical settings, ``init`` and ``seed`` among them.
+        shape: the network's shape.
+
+    Raises:
+        ValueError: the initializer returned another shape than ``[out, in]`` or ``[out]``.
+    """
+    init = settings["init"]
+    rule = INITIALIZERS[init["name"]].function
+    keywords = {key: value for key, value in init.items() if key != "name"}
+    layers = []
+    for index, (fan_in, fan_out) in enumerate(shape.fans(), start=1):
+        weights = stream(settings["seed"], f"weights/{index}")
+        biases = stream(settings["seed"], f"biases/{index}")
+        draw = LayerDraw(
+            weight=weights.standard_normal((fan_out, fan_in)),
+            bias=biases.standard_normal(fan_out),
+            layer=index,
+            depth=shape.depth,
+        )
+        made = rule(draw, **keywords)
+        weight, bias = made if isinstance(made, tuple) else (made, np.zeros(fan_out))
+        weight, bias = np.asarray(weight, np.float64), np.asarray(bias, np.float64)
+        if weight.shape != (fan_out, fan_in) or bias.shape != (fan_out,):
+            raise ValueError(
+                f"init={init['name']} gave weights {weight.shape} and biases {bias.shape} for layer "
+                f"{index}, which needs ({fan_out}, {fan_in}) and ({fan_out},)"
+            )
+        layers.append((weight, bias))
+    return layers
+
+
+def stack(
+    starts: Sequence[list[tuple[Array, Array]]],
+    runs: Sequence[tuple[Settings, int]],
+    bias: bool,
+    dtype: torch.dtype,
+) -> StackedNetwork:
+    """Stack the initial parameters of several cells into one network.
+
+    Args:
+        starts: one list of layers a cell, as `start` returns it.
+        runs: activation settings and number of cells of each contiguous run, in cell order.
+        bias: whether layers have biases.
+        dtype: the number format of training.
+    """
+    parameters: list[tuple[Tensor, Tensor | None]] = []
+    for layer in zip(*starts, strict=True):
+        weight = torch.from_numpy(np.stack([weight for weight, _ in layer])).to(dtype)
+        offset = torch.from_numpy(np.stack([offset for _, offset in layer])).to(dtype)
+        parameters.append((weight, offset.unsqueeze(1) if bias else None))
+    return StackedNetwork(parameters, runs)

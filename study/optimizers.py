@@ -1,0 +1,78 @@
+"""The optimizers: PyTorch's own, which work on each number apart and so never mix cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.registry import Registry
+
+OPTIMIZERS: Registry[None] = Registry("optim", None)
+
+
+@OPTIMIZERS.register()
+def sgd(groups: Iterable[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    """Plain stochastic gradient descent."""
+    return torch.optim.SGD(groups, lr=lr)
+
+
+@OPTIMIZERS.register()
+def momentum(
+    groups: Iterable[dict[str, Any]], lr: float, *, momentum: float = 0.9
+) -> torch.optim.Optimizer:
+    """SGD with heavy-ball momentum. Source: Sutskever et al. 2013, without dampening."""
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+
+
+@OPTIMIZERS.register()
+def adagrad(
+    groups: Iterable[dict[str, Any]], lr: float, *, eps: float = 1e-10
+) -> torch.optim.Optimizer:
+    """AdaGrad. Source: Duchi et al. 2011."""
+    return torch.optim.Adagrad(groups, lr=lr, eps=eps)
+
+
+@OPTIMIZERS.register()
+def rmsprop(
+    groups: Iterable[dict[str, Any]], lr: float, *, alpha: float = 0.99, eps: float = 1e-8
+) -> torch.optim.Optimizer:
+    """RMSProp. Source: Tieleman & Hinton 2012, lecture 6.5."""
+    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps)
+
+
+@OPTIMIZERS.register()
+def adam(
+    groups: Iterable[dict[str, Any]],
+    lr: float,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> torch.optim.Optimizer:
+    """Adam. Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1."""
+    return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps)
+
+
+def clip_per_cell(parameters: Iterable[Tensor], clip_norm: float) -> None:
+    """Scale each cell's gradient down to ``clip_norm`` where its norm over all parameters exceeds it.
+
+    Args:
+        parameters: tensors ``[cell, …]`` of one stack, their ``grad`` changed in place.
+        clip_norm: the largest norm left.
+
+    Source:
+        Pascanu et al. 2013, arXiv:1211.5063, algorithm 1, for each cell apart.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norms = torch.stack(
+        [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64) for g in gradients]
+    )
+    total = torch.linalg.vector_norm(norms, dim=0)
+    # An infinite or NaN norm must not zero the gradient it belongs to: it stays as it is and diverges.
+    scale = torch.where(total > clip_norm, clip_norm / total, 1.0)
+    scale = torch.where(torch.isfinite(total), scale, 1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.to(gradient.dtype).view(-1, *[1] * (gradient.dim() - 1)))

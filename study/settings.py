@@ -1,0 +1,250 @@
+"""The settings of a condition: what is allowed, what they are called, and their canonical form.
+
+The canonical form makes every default explicit and every number one type, so that the same network
+has the same cell id however it was asked for (``1e-3`` or ``0.001``, overrides in any order).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from study.activations import ACTIVATIONS
+from study.datasets import DATASETS
+from study.errors import SettingError, nearest
+from study.initializers import INITIALIZERS
+from study.optimizers import OPTIMIZERS
+from study.registry import Registry
+
+Settings = dict[str, Any]
+
+LARGEST_SEED = 2**53  # beyond it a JSON or SQL reader may round
+
+
+@dataclass(frozen=True)
+class Number:
+    """A rule for one number.
+
+    Attributes:
+        whole: whether it must be an integer.
+        low: smallest allowed value; excluded itself where ``open_low``.
+        high: largest allowed value.
+        words: words allowed in place of a number.
+        optional: whether ``null`` is allowed.
+    """
+
+    whole: bool = False
+    low: float = -math.inf
+    open_low: bool = False
+    high: float = math.inf
+    words: tuple[str, ...] = ()
+    optional: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a finite number"
+        bounds = []
+        if math.isfinite(self.low):
+            bounds.append(f"{'above' if self.open_low else 'of at least'} {self.low:g}")
+        if math.isfinite(self.high):
+            bounds.append(f"{'at most' if bounds else 'of at most'} {self.high:g}")
+        others = [f"'{word}'" for word in self.words] + ["null"] * self.optional
+        return " or ".join([" and ".join([f"{kind} {bounds[0]}", *bounds[1:]] if bounds else [kind])]
+                           + others)
+
+    def check(self, path: str, value: Any) -> Any:
+        """Return the value in its canonical type.
+
+        Raises:
+            SettingError: the value breaks the rule.
+        """
+        if (self.optional and value is None) or value in self.words:
+            return value
+        refused = SettingError(f"cannot use {path}={value}: it must be {self}.")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise refused
+        if not math.isfinite(value) or (self.whole and value != int(value)):
+            raise refused
+        if value < self.low or value > self.high or (self.open_low and value == self.low):
+            raise refused
+        return int(value) if self.whole else float(value) + 0.0  # −0.0 becomes 0.0
+
+
+def whole(low: int, high: float = math.inf, **more: Any) -> Number:
+    """Return the rule for an integer of at least ``low``."""
+    return Number(whole=True, low=low, high=high, **more)
+
+
+PLAIN_RULES: dict[str, Number] = {
+    "depth": whole(1),
+    "width": whole(1),
+    "steps": whole(0),
+    "batch_size": whole(1),
+    "seed": whole(0, LARGEST_SEED),
+    "seeds": whole(1),
+}
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "dtype": ("float32", "float64"),
+    "device": ("auto", "cpu", "cuda"),
+}
+
+GROUPS: dict[str, Registry[Any]] = {
+    "activation": ACTIVATIONS,
+    "init": INITIALIZERS,
+    "data": DATASETS,
+    "optim": OPTIMIZERS,
+}
+
+COMMON_PARAMETERS: dict[str, dict[str, Any]] = {
+    "data": {"label_noise": 0.0, "train_size": None},
+    "optim": {"lr": 0.1, "weight_decay": 0.0, "clip_norm": None},
+}
+"""Parameters that every entry of a group has, with their defaults."""
+
+PARAMETER_RULES: dict[str, Number] = {
+    "init.std": Number(low=0.0),
+    "data.label_noise": Number(low=0.0, high=1.0),
+    "data.train_size": whole(1, optional=True),
+    "data.dim": whole(1),
+    "data.classes": whole(2),
+    "data.noise": Number(low=0.0),
+    "optim.lr": Number(low=0.0),
+    "optim.weight_decay": Number(low=0.0),
+    "optim.clip_norm": Number(low=0.0, open_low=True, optional=True),
+    "optim.momentum": Number(low=0.0, high=1.0),
+    "optim.alpha": Number(low=0.0, high=1.0),
+    "optim.beta1": Number(low=0.0, high=1.0 - 1e-9),
+    "optim.beta2": Number(low=0.0, high=1.0 - 1e-9),
+    "optim.eps": Number(low=0.0, open_low=True),
+    "probe.steps": whole(2),
+    "probe.samples": whole(1, words=("all",)),
+}
+"""Rules of the parameters that have bounds; another parameter is a finite number."""
+
+PROBE_DEFAULTS: dict[str, Any] = {"steps": 20, "samples": 512}
+
+TOP_LEVEL = ("name", *PLAIN_RULES, "bias", *CHOICES, *GROUPS, "probe")
+
+
+def study_name(value: Any) -> str:
+    """Return a study's name if it names a folder right under ``outputs/``.
+
+    Raises:
+        SettingError: the name could leave ``outputs/`` or is no portable folder name.
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}", value):
+        shown = str(value)[:60].encode("unicode_escape").decode()
+        raise SettingError(
+            f"cannot use name={shown}: a study's name is its folder under outputs/, at most 100 letters, "
+            "digits, '_', '-' and '.', and does not begin with '.' or '-'."
+        )
+    return value
+
+
+def _one_of(path: str, value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise SettingError(
+            f"cannot use {path}={value}: allowed are {', '.join(allowed)}"
+            f"{nearest(str(value), allowed)}."
+        )
+    return str(value)
+
+
+def _switch(path: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError(f"cannot use {path}={value}: it must be true or false.")
+    return value
+
+
+def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in given:
+        if key not in known:
+            raise SettingError(
+                f"cannot set {prefix}{key}={given[key]}: there is no such setting, allowed are "
+                f"{', '.join(prefix + name for name in known)}{nearest(str(key), known)}."
+            )
+
+
+def _group(group: str, given: Any) -> Settings:
+    """Return the canonical settings of one group: its name and every parameter, defaults filled in."""
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise SettingError(f"cannot use {group}={given}: allowed are {', '.join(GROUPS[group])}.")
+    entry = GROUPS[group][given["name"]]
+    defaults = {**COMMON_PARAMETERS.get(group, {}), **entry.parameters}
+    _refuse_unknown(f"{group}.", given, ("name", *defaults))
+    canonical: Settings = {"name": entry.name}
+    for key, default in defaults.items():
+        path = f"{group}.{key}"
+        value = given.get(key, default)
+        if isinstance(default, bool):
+            canonical[key] = _switch(path, value)
+        else:
+            rule = PARAMETER_RULES.get(path, Number(whole=isinstance(default, int)))
+            canonical[key] = rule.check(path, value)
+    return canonical
+
+
+def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
+    """Check a condition's settings and bring them to canonical form.
+
+    Args:
+        given: the composed settings; those left out take their defaults (not ``depth`` and the groups).
+
+    Returns:
+        The science settings without the seed, and the seeds of the condition's networks.
+
+    Raises:
+        SettingError: a setting is unknown or its value not allowed.
+    """
+    _refuse_unknown("", given, TOP_LEVEL)
+    if missing := [key for key in ("depth", *GROUPS) if key not in given]:
+        raise SettingError(f"cannot run without {missing[0]}: it has no default.")
+    plain = {"width": 64, "steps": 300, "batch_size": 128, "seed": 0, "seeds": 5} | {
+        key: given[key] for key in PLAIN_RULES if key in given
+    }
+    checked = {key: PLAIN_RULES[key].check(key, value) for key, value in plain.items()}
+    first, count = checked.pop("seed"), checked.pop("seeds")
+    PLAIN_RULES["seed"].check("seed + seeds", first + count - 1)
+    probe = given.get("probe", {})
+    _refuse_unknown("probe.", probe, tuple(PROBE_DEFAULTS))
+    settings: Settings = {
+        **checked,
+        "bias": _switch("bias", given.get("bias", True)),
+        "dtype": _one_of("dtype", given.get("dtype", "float32"), CHOICES["dtype"]),
+        "probe": {
+            key: PARAMETER_RULES[f"probe.{key}"].check(f"probe.{key}", probe.get(key, default))
+            for key, default in PROBE_DEFAULTS.items()
+        },
+        **{group: _group(group, given[group]) for group in GROUPS},
+    }
+    _check_sizes(settings)
+    return settings, list(range(first, first + count))
+
+
+def _check_sizes(settings: Settings) -> None:
+    """Refuse a training set larger than the data and a batch larger than the training set."""
+    data = settings["data"]
+    available = DATASETS[data["name"]].extra.train
+    size = data["train_size"]
+    if size is not None and size > available:
+        raise SettingError(
+            f"cannot use data.train_size={size}: {data['name']} has {available} training samples."
+        )
+    # None and the full number ask for the same networks
+    data["train_size"] = available if size is None else size
+    if settings["batch_size"] > data["train_size"]:
+        raise SettingError(
+            f"cannot use batch_size={settings['batch_size']}: the training set has only "
+            f"{data['train_size']} samples."
+        )
+    samples = settings["probe"]["samples"]
+    if samples == "all" or samples > data["train_size"]:
+        settings["probe"]["samples"] = data["train_size"]
+
+
+def check_device(value: Any) -> str:
+    """Return the checked ``device`` setting: auto, cpu or cuda."""
+    return _one_of("device", value, CHOICES["device"])

@@ -1,0 +1,281 @@
+"""Trains one pack of cells as one stacked program and measures it on the way."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from study.cell import Cell, canonical_json
+from study.datasets import Split, SplitData, batches, pool, split
+from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
+from study.optimizers import OPTIMIZERS, clip_per_cell
+from study.probe import Probe, accuracy, probe_steps
+
+EVALUATION_CHUNK = 256
+"""Samples evaluated at a time."""
+
+Settings = dict[str, Any]
+
+
+@dataclass
+class PackResult:
+    """Everything measured of one pack; arrays on the CPU, last axis ``cell``.
+
+    Attributes:
+        cells: the cells, in pack order.
+        shape: their common shape.
+        probe_steps: the probe steps.
+        layers: ``[probe step, layer, quantity, cell]``, quantities as in `study.probe.QUANTITIES`.
+        batch_loss: ``[step, cell]`` for steps 0 … ``steps``.
+        probed: ``[probe step, 4, cell]``: train loss and accuracy, test loss and accuracy.
+        final: ``[6, cell]``: loss and accuracy on train, validation and test; None where steps = 0.
+        first_bad_step: ``[cell]``, −1 where everything stayed finite.
+        parameters: ``[cell]``, trained numbers.
+        errors: why cells failed, by position in the pack.
+    """
+
+    cells: Sequence[Cell]
+    shape: Shape
+    probe_steps: list[int]
+    layers: NDArray[np.float64]
+    batch_loss: NDArray[np.float64]
+    probed: NDArray[np.float64]
+    final: NDArray[np.float64] | None
+    first_bad_step: NDArray[np.int64]
+    parameters: NDArray[np.int64]
+    errors: dict[int, str] = field(default_factory=dict)
+
+
+@functools.lru_cache(maxsize=64)
+def _split_of(data: str, seed: int, probe_samples: int) -> SplitData:
+    import json
+
+    return split(json.loads(data), seed, probe_samples)
+
+
+class PackData:
+    """The data of a pack: splits of every distinct seed, and which cell uses which.
+
+    Args:
+        settings: settings that the cells share.
+        seeds: the seed of every cell.
+        dtype: the number format of training.
+        device: where the networks live.
+    """
+
+    def __init__(
+        self, settings: Settings, seeds: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        distinct = sorted(set(seeds))
+        key = canonical_json(settings["data"])
+        samples = settings["probe"]["samples"]
+        self.splits = [_split_of(key, seed, samples) for seed in distinct]
+        self.classes = self.splits[0].classes
+        self.features = self.splits[0].train.inputs.shape[1]
+        self.dtype, self.device = dtype, device
+        self.seed_of_cell = torch.tensor([distinct.index(seed) for seed in seeds], device=device)
+        train_size = len(self.splits[0].train.labels)
+        order = np.stack(
+            [batches(seed, train_size, settings["batch_size"], settings["steps"]) for seed in distinct],
+            axis=1,
+        )
+        self.order = torch.from_numpy(order).to(device)
+        self._rows = torch.arange(len(distinct), device=device).unsqueeze(1)
+        self.train = self._stacked(lambda one: one.train)
+
+    def _stacked(self, part: Callable[[SplitData], Split]) -> tuple[Tensor, Tensor]:
+        """Return inputs ``[seed, sample, in]`` and labels ``[seed, sample]`` of one split."""
+        inputs = np.stack([part(one).inputs for one in self.splits])
+        labels = np.stack([part(one).labels for one in self.splits])
+        return (
+            torch.from_numpy(inputs).to(self.dtype).to(self.device),
+            torch.from_numpy(labels).to(self.device),
+        )
+
+    def for_cells(self, part: Callable[[SplitData], Split]) -> tuple[Tensor, Tensor]:
+        """Return one split for every cell: inputs ``[cell, sample, in]``, labels ``[cell, sample]``."""
+        inputs, labels = self._stacked(part)
+        return inputs[self.seed_of_cell], labels[self.seed_of_cell]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the batch of a step: inputs ``[cell, batch, in]``, labels ``[cell, batch]``."""
+        chosen = self.order[step]
+        inputs, labels = self.train
+        return (
+            inputs[self._rows, chosen][self.seed_of_cell],
+            labels[self._rows, chosen][self.seed_of_cell],
+        )
+
+
+def shape_of(settings: Settings) -> Shape:
+    """Return the shape that a cell's settings and its data give its network."""
+    inputs, _, classes = pool(settings["data"])
+    return Shape(
+        inputs.shape[1], settings["width"], classes, settings["depth"], settings["bias"]
+    )
+
+
+def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
+    """Run an activation once on a small stack, so that a faulty one fails before it is packed."""
+    z = torch.zeros(1, 2, 3, dtype=dtype, requires_grad=True)
+    h = ActivationSlice(settings, 1, dtype)(z)
+    if h.shape != z.shape or h.dtype != z.dtype:
+        raise ValueError(
+            f"activation={settings['name']} turns {z.dtype} {list(z.shape)} into {h.dtype} "
+            f"{list(h.shape)}; shape and type must stay"
+        )
+
+
+def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int, str]]:
+    """Build the networks of a pack.
+
+    A cell whose initializer or activation raises keeps its place with zero weights and the identity,
+    so that its neighbours are computed as they would have been.
+
+    Args:
+        cells: the cells; those of one activation are contiguous.
+        shape: their common shape.
+
+    Returns:
+        The stack, and why cells failed, by position.
+    """
+    dtype = getattr(torch, cells[0].settings["dtype"])
+    errors: dict[int, str] = {}
+    starts = []
+    activations = []
+    for position, cell in enumerate(cells):
+        try:
+            _check_activation(cell.settings["activation"], dtype)
+            starts.append(start(cell.settings, shape))
+            activations.append(cell.settings["activation"])
+        except Exception as error:
+            errors[position] = _reason(error)
+            starts.append(
+                [(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()]
+            )
+            activations.append({"name": "identity"})
+    runs = [
+        (settings, len(list(group))) for settings, group in groupby(activations)
+    ]
+    return stack(starts, runs, shape.bias, dtype), errors
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error says and where in the program it arose, without any folder."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _evaluate(
+    network: StackedNetwork, inputs: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return loss and accuracy ``[cell]`` of each over a whole split, in the networks' own format."""
+    samples = inputs.shape[1]
+    loss = torch.zeros(inputs.shape[0], dtype=torch.float64, device=inputs.device)
+    right = torch.zeros_like(loss)
+    with torch.no_grad():
+        for x, y in zip(
+            inputs.split(EVALUATION_CHUNK, dim=1), labels.split(EVALUATION_CHUNK, dim=1), strict=True
+        ):
+            logits = network(x)
+            loss += cell_losses(logits, y).double() * x.shape[1]
+            right += accuracy(logits, y) * x.shape[1]
+    return loss / samples, right / samples
+
+
+def train_pack(
+    cells: Sequence[Cell],
+    device: torch.device,
+    progress: Callable[[int], None] | None = None,
+) -> PackResult:
+    """Train and measure the cells of one pack.
+
+    Args:
+        cells: cells of equal shape and schedule; those of one activation are contiguous.
+        device: where to run.
+        progress: called with the step at every probe step.
+    """
+    settings = cells[0].settings
+    shape = shape_of(settings)
+    steps, optim = settings["steps"], settings["optim"]
+    data = PackData(
+        settings, [c.settings["seed"] for c in cells], getattr(torch, settings["dtype"]), device
+    )
+    network, errors = build(cells, shape)
+    network.to(device)
+    own = OPTIMIZERS[optim["name"]].parameters
+    optimizer = OPTIMIZERS[optim["name"]].function(
+        network.parameter_groups(optim["weight_decay"]), optim["lr"], **{k: optim[k] for k in own}
+    )
+    schedule = probe_steps(steps, settings["probe"]["steps"])
+    probe = Probe(network, schedule, *data.for_cells(lambda one: one.probe))
+    test_part = data.for_cells(lambda one: one.test_part)
+    batch_loss = torch.full((steps + 1, len(cells)), torch.nan, dtype=torch.float64, device=device)
+    weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
+    tests = []
+    weights = [layer.linear.weight for layer in network.each_layer()]
+    for step in range(steps + 1):
+        inputs, labels = data.batch(step)
+        probed = step in probe.steps
+        if probed:
+            probe.measure(step, inputs, labels)
+            tests.append(torch.stack(_evaluate(network, *test_part)))
+        optimizer.zero_grad(set_to_none=True)
+        losses = cell_losses(network(inputs), labels)
+        batch_loss[step] = losses.detach()
+        weights_finite[step] = _all_finite(weights)
+        losses.sum().backward()
+        if probed:
+            probe.count_gradient(step)
+        if step < steps:
+            if optim["clip_norm"] is not None:
+                clip_per_cell(network.parameters(), optim["clip_norm"])
+            optimizer.step()
+            if probed:
+                probe.measure_update(step)
+        if probed and progress is not None:
+            progress(step)
+    good = torch.isfinite(batch_loss) & weights_finite
+    first_bad = torch.where(good.all(dim=0), -1, (~good).int().argmax(dim=0))
+    final = None
+    if steps > 0:
+        parts: list[Callable[[SplitData], Split]] = [
+            lambda one: one.train,
+            lambda one: one.validation,
+            lambda one: one.test,
+        ]
+        final = torch.cat(
+            [torch.stack(_evaluate(network, *data.for_cells(part))) for part in parts]
+        )
+    return PackResult(
+        cells=cells,
+        shape=shape,
+        probe_steps=schedule,
+        layers=probe.buffer.values.cpu().numpy(),
+        batch_loss=batch_loss.cpu().numpy(),
+        probed=torch.cat(
+            [probe.losses[:, None], probe.accuracies[:, None], torch.stack(tests)], dim=1
+        )
+        .cpu()
+        .numpy(),
+        final=None if final is None else final.cpu().numpy(),
+        first_bad_step=first_bad.cpu().numpy(),
+        parameters=network.parameters_per_cell().numpy(),
+        errors=errors,
+    )
+
+
+def _all_finite(weights: Sequence[Tensor]) -> Tensor:
+    """Return whether every weight of each cell is finite, ``[cell]``; a sum in float64 cannot overflow."""
+    total = sum(w.detach().sum(dim=(1, 2), dtype=torch.float64) for w in weights)
+    return torch.isfinite(torch.as_tensor(total))

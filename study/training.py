@@ -158,7 +158,7 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
             starts.append(start(cell.settings, shape))
             activations.append(cell.settings["activation"])
         except Exception as error:
-            errors[position] = _reason(error)
+            errors[position] = reason(error)
             starts.append(
                 [(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()]
             )
@@ -169,7 +169,7 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
     return stack(starts, runs, shape.bias, dtype), errors
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Return what an error says and where in the program it arose, without any folder."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""

@@ -1,0 +1,58 @@
+"""The plugin's class and settings; Hydra imports this at every start, so the work is elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+
+# No `from __future__ import annotations`: dataclasses look up what a string means in sys.modules,
+# and Hydra runs this file before it is there.
+
+
+@dataclass
+class PackedLauncherConf:
+    """Settings under ``hydra.launcher``.
+
+    Attributes:
+        workers: worker processes, handed to the task; None leaves it to the task.
+        job_folders: also write Hydra's folder per job (``.hydra/``, log) once the jobs are done.
+    """
+
+    _target_: str = "hydra_plugins.packed_launcher.packed_launcher.PackedLauncher"
+    workers: int | None = None
+    job_folders: bool = False
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="packed", node=PackedLauncherConf, provider="packed_launcher"
+)
+
+
+class PackedLauncher(BasicLauncher):
+    """Runs all jobs of a batch as one call of the task's ``packed``, or one by one if it has none.
+
+    ``task.packed(configs, overrides=…, workers=…)`` gets one plain resolved dict a job, without the
+    ``hydra`` node, and returns one value a job, in the same order.
+    """
+
+    def __init__(self, workers: int | None = None, job_folders: bool = False) -> None:
+        super().__init__()
+        self.workers = workers
+        self.job_folders = job_folders
+
+    @property
+    def composes_first(self) -> bool:
+        """Whether every job is composed, and so found valid, before the first one runs."""
+        return hasattr(self.task_function, "packed")
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run the jobs and return their results in order."""
+        if not self.composes_first:
+            return super().launch(job_overrides, initial_job_idx)
+        from hydra_plugins.packed_launcher import _core
+
+        return _core.launch(self, job_overrides, initial_job_idx)

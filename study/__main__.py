@@ -1,0 +1,42 @@
+"""``python -m study``: runs the command line and turns every user error into one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Return the exit code: 0, 1 if a cell failed, 2 for the user's error, 130 if interrupted."""
+    # Hydra would otherwise print its own errors and exit by itself
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # cuBLAS reads it once, when CUDA starts; without it deterministic products are refused
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # not at the top: a worker process imports this file again and needs none of it
+    from study import app, cli_errors
+    from study.errors import StudyError
+
+    try:
+        arguments = cli_errors.parse_arguments(sys.argv[1:])
+        try:
+            cli_errors.check_overrides(arguments, app.CONF)
+            return app.main()
+        except StudyError:
+            raise
+        except Exception as error:
+            sentence = cli_errors.explain(error, arguments, app.CONF)
+            if sentence is None:
+                raise
+            raise sentence from error
+    except StudyError as error:
+        return cli_errors.tell(error)
+    except KeyboardInterrupt:
+        print(
+            "interrupted: finished packs are kept, and the same command continues the study.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The command line's task: what Hydra composes goes from here to `study.sweep`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from study.cli_errors import FIXED, explain_value_error, leave
+from study.errors import SettingError, StudyError
+
+# beside this package, so that the command works from any folder
+CONF = str(Path(__file__).resolve().parent.parent / "conf")
+
+ONE_PER_SWEEP = ("name", "device")
+
+Condition = dict[str, Any]
+
+
+class StudyTask:
+    """What Hydra runs: called with one condition, or with a whole sweep through `packed`.
+
+    Attributes:
+        failed: cells that a bug stopped, over all calls; they decide the exit code.
+    """
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    def __call__(self, config: DictConfig) -> dict[str, int]:
+        """Run one condition and return its summary.
+
+        Raises:
+            SystemExit: the user's error, told already; an exception Hydra would retell its own way.
+        """
+        try:
+            workers = hydra_setting("hydra.launcher.workers")
+            return self._run([plain_settings(config)], workers)[0]
+        except StudyError as error:
+            leave(error)
+
+    def packed(
+        self,
+        configs: Sequence[Mapping[str, Any]],
+        *,
+        overrides: Sequence[Sequence[str]],
+        workers: int | None = None,
+    ) -> list[dict[str, int]]:
+        """Run all conditions of a sweep and return their summaries in order.
+
+        Raises:
+            StudyError: a setting is not allowed; nothing has run.
+        """
+        del overrides  # the settings say it all
+        return self._run(configs, workers)
+
+    def jobs_dir(self, config: Mapping[str, Any]) -> str:
+        """Return where the packed launcher may write Hydra's folder of this condition."""
+        return f"outputs/{resolved_name(config)}/jobs"
+
+    def _run(
+        self, configs: Sequence[Mapping[str, Any]], workers: int | None
+    ) -> list[dict[str, int]]:
+        refuse_moved_folders()
+        if workers is not None and workers < 1:
+            raise SettingError(
+                f"cannot use hydra.launcher.workers={workers}: it must be a whole number "
+                "of at least 1."
+            )
+        conditions = [{**config, "name": resolved_name(config)} for config in configs]
+        for key in ONE_PER_SWEEP:
+            refuse_swept(conditions, key)
+        from study.sweep import run_conditions  # imports torch, which --help must not wait for
+
+        command = ["python", "-m", "study", *sys.argv[1:]]
+        summaries = run_conditions(conditions, command=command, workers=workers)
+        self.failed += sum(summary["failed"] for summary in summaries)
+        return summaries
+
+
+def hydra_setting(key: str) -> Any:
+    """Return one of Hydra's own settings for the running job or sweep, None if it has none such."""
+    config = HydraConfig.instance().cfg
+    assert isinstance(config, DictConfig)
+    return OmegaConf.select(config, key)
+
+
+def resolved_name(config: Mapping[str, Any]) -> Any:
+    """Return the study's name: as set, else the chosen experiment's, else ``default``.
+
+    Whether it can be a folder is for `study.settings` to say.
+    """
+    name = config.get("name")
+    if name is None:
+        name = hydra_setting("hydra.runtime.choices.experiment") or "default"
+    # Hydra reads name=2024 as a number
+    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+
+
+def plain_settings(config: DictConfig) -> Condition:
+    """Return a composed configuration as a plain resolved dict.
+
+    Raises:
+        SettingError: a value is missing or cannot be resolved.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise explain_value_error(error) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def refuse_swept(conditions: Sequence[Condition], key: str) -> None:
+    """Refuse a sweep whose conditions differ in a setting that belongs to the sweep as a whole.
+
+    Raises:
+        SettingError: with the values that clash.
+    """
+    values = list(dict.fromkeys(str(condition.get(key)) for condition in conditions))
+    if len(values) > 1:
+        raise SettingError(
+            f"cannot sweep over {key}={','.join(values)}: a sweep has one {key}, "
+            f"so run it once for each."
+        )
+
+
+def refuse_moved_folders() -> None:
+    """Refuse Hydra folders moved by a configuration file; the command line was checked before.
+
+    Raises:
+        SettingError: with the setting and its value.
+    """
+    for key, (expected, reason) in FIXED.items():
+        value = hydra_setting(key)
+        if value != expected and not (expected is False and value is None):
+            raise SettingError(f"cannot set {key}={value}: {reason}.")
+
+
+def main() -> int:
+    """Run the command line; return 1 if a cell failed, else 0."""
+    task = StudyTask()
+    hydra.main(version_base="1.3", config_path=CONF, config_name="config")(task)()
+    return 1 if task.failed else 0

@@ -1,0 +1,238 @@
+"""Runs packs: one single-threaded worker process a core on the CPU, in this process on a GPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+
+from study import NUMERICS_VERSION, __version__
+from study.datasets import pool_digest
+from study.errors import StudyError
+from study.packing import Pack
+from study.records import statuses, tables
+from study.store import Store
+from study.training import reason, train_pack
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A message from a running pack: it has come to this step."""
+
+    pack: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """A message that a pack is committed, with the status of each cell."""
+
+    pack: str
+    statuses: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A message that a pack left nothing behind."""
+
+    pack: str
+    reason: str
+    user_error: bool = False
+
+
+Message = Progress | Done | Lost
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what the numbers were made with: versions and kind of device, no names of machines."""
+    named = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
+    return {
+        "program": __version__,
+        "numerics": NUMERICS_VERSION,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "device_name": named or platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+@contextmanager
+def exact_arithmetic(device: str) -> Iterator[None]:
+    """Set PyTorch up so that numbers repeat, and put it back as it was.
+
+    One thread: a sum over two threads has another last bit than over one. Denormal numbers are
+    flushed on the CPU, where they cost a hundred times as much; no TF32, deterministic kernels.
+    """
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    try:
+        if device == "cpu":
+            torch.set_num_threads(1)
+            torch.set_flush_denormal(True)
+        else:
+            torch.use_deterministic_algorithms(True)
+            torch.backends.cuda.matmul.allow_tf32 = False
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+def run_pack(pack: Pack, store: Store, device: str, tell: Callable[[Message], None]) -> None:
+    """Train a pack and commit its records; whatever happens is told, not raised.
+
+    Args:
+        pack: the cells.
+        store: the study's folder.
+        device: ``"cpu"`` or ``"cuda"``.
+        tell: receives progress and, last, `Done` or `Lost`.
+    """
+    began = time.perf_counter()
+    try:
+        with exact_arithmetic(device):
+            result = train_pack(
+                pack.cells, torch.device(device), lambda step: tell(Progress(pack.id, step))
+            )
+        found = dict(zip((c.id for c in pack.cells), statuses(result), strict=True))
+        store.commit(
+            pack.id,
+            pack.attempt,
+            tables(result),
+            found,
+            {
+                **environment(device),
+                "data_sha256": pool_digest(pack.cells[0].settings["data"]),
+            },
+            time.perf_counter() - began,
+        )
+    except StudyError as error:
+        tell(Lost(pack.id, str(error), user_error=True))
+    except torch.cuda.OutOfMemoryError:
+        tell(Lost(pack.id, "the GPU ran out of memory: use a smaller width, depth or batch_size"))
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        tell(Lost(pack.id, f"{reason(error)} in {Path(place.filename).name}"))
+    else:
+        tell(Done(pack.id, found))
+
+
+def _work(connection: Connection, folder: Path, device: str) -> None:
+    """Run packs as they come until None comes: the life of a worker process."""
+    # Ctrl-C is the parent's to handle; it ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    store = Store(folder)
+    try:
+        while (pack := connection.recv()) is not None:
+            run_pack(pack, store, device, connection.send)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone
+
+
+def run_packs(
+    packs: Iterable[Pack], store: Store, device: str, workers: int | None = None
+) -> Iterator[Message]:
+    """Run packs and yield what happens, in the order in which it happens.
+
+    Args:
+        packs: taken in this order.
+        store: the study's folder.
+        device: ``"cpu"`` or ``"cuda"``.
+        workers: worker processes; default one a core. On a GPU packs run in this process.
+    """
+    queue = deque(packs)
+    count = min(workers or cores(), len(queue))
+    if device == "cuda" or count <= 1:
+        for pack in queue:
+            yield from _run_in_thread(pack, store, device)
+        return
+    yield from _run_in_processes(queue, store, device, count)
+
+
+def _run_in_thread(pack: Pack, store: Store, device: str) -> Iterator[Message]:
+    """Run one pack in a thread of this process and yield its messages as they come."""
+    told: SimpleQueue[Message] = SimpleQueue()
+    thread = threading.Thread(target=run_pack, args=(pack, store, device, told.put), daemon=True)
+    thread.start()
+    while True:
+        message = told.get()
+        yield message
+        if not isinstance(message, Progress):
+            break
+    thread.join()
+
+
+def _run_in_processes(
+    queue: deque[Pack], store: Store, device: str, count: int
+) -> Iterator[Message]:
+    # a fork of a process that has threads may hang: workers come from a server that has none
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(["study.execution"])
+    running: dict[Connection, tuple[Any, Pack]] = {}
+
+    def hire() -> None:
+        here, there = context.Pipe()
+        process = context.Process(target=_work, args=(there, store.folder, device), daemon=True)
+        process.start()
+        there.close()
+        assign(here, process)
+
+    def assign(connection: Connection, process: Any) -> None:
+        pack = queue.popleft()
+        running[connection] = (process, pack)
+        connection.send(pack)
+
+    try:
+        while queue and len(running) < count:
+            hire()
+        while running:
+            for connection in list(wait(list(running))):
+                process, pack = running[connection]  # type: ignore[index]
+                try:
+                    message = connection.recv()  # type: ignore[union-attr]
+                except (EOFError, OSError):
+                    process.join()
+                    del running[connection]  # type: ignore[arg-type]
+                    yield Lost(pack.id, f"its worker process ended with code {process.exitcode}")
+                    if queue:
+                        hire()
+                    continue
+                if not isinstance(message, Progress):
+                    if queue:
+                        assign(connection, process)  # type: ignore[arg-type]
+                    else:
+                        connection.send(None)  # type: ignore[union-attr]
+                        del running[connection]  # type: ignore[arg-type]
+                yield message
+    finally:
+        for process, _ in running.values():
+            process.terminate()

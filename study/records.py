@@ -1,0 +1,193 @@
+"""Turns what was measured of a pack into the rows of the three tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from study.activations import ACTIVATIONS
+from study.cell import Cell, canonical_json
+from study.network import Shape
+from study.probe import INDEX, QUANTITIES
+from study.schema import LAYERS
+from study.store import ARROW_SCHEMAS
+from study.training import PackResult
+
+COUNTS = {column.name for column in LAYERS if column.kind == "int64"}
+
+HIDDEN_ONLY = (
+    "h_mean",
+    "h_second_moment",
+    "slope_second_moment",
+    "active_share",
+    "dead_units",
+    "saturated_share",
+    "act_slope",
+)
+"""Quantities of an activation, which the output layer does not have."""
+
+
+def statuses(result: PackResult) -> list[str]:
+    """Return the status of every cell, in pack order."""
+    return [
+        "failed" if position in result.errors else "diverged" if bad >= 0 else "ok"
+        for position, bad in enumerate(result.first_bad_step)
+    ]
+
+
+def tables(result: PackResult) -> dict[str, pa.Table]:
+    """Return the tables ``cells``, ``curves`` and ``layers`` of a pack, in the schema's types.
+
+    A failed cell has one row in ``cells`` and none elsewhere.
+    """
+    kept = [p for p in range(len(result.cells)) if p not in result.errors]
+    return {
+        "cells": pa.Table.from_pylist(
+            [_cell_row(result, position) for position in range(len(result.cells))],
+            schema=ARROW_SCHEMAS["cells"],
+        ),
+        "curves": _curves(result, kept),
+        "layers": _layers(result, kept),
+    }
+
+
+def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
+    cell = result.cells[position]
+    settings = cell.settings
+    bad = int(result.first_bad_step[position])
+    failed = position in result.errors
+    row: dict[str, Any] = {
+        "cell": cell.id,
+        "activation": settings["activation"]["name"],
+        "init": settings["init"]["name"],
+        "init_gain": settings["init"].get("gain"),
+        "init_std": settings["init"].get("std"),
+        "data": settings["data"]["name"],
+        "inputs": result.shape.inputs,
+        "classes": result.shape.outputs,
+        "label_noise": settings["data"]["label_noise"],
+        "train_size": settings["data"]["train_size"],
+        "optim": settings["optim"]["name"],
+        "lr": settings["optim"]["lr"],
+        "weight_decay": settings["optim"]["weight_decay"],
+        "clip_norm": settings["optim"]["clip_norm"],
+        "probe_steps": settings["probe"]["steps"],
+        "probe_samples": settings["probe"]["samples"],
+        "settings": canonical_json(settings),
+        "status": statuses(result)[position],
+        "error": result.errors.get(position),
+    }
+    row |= {
+        key: settings[key]
+        for key in ("depth", "width", "bias", "seed", "batch_size", "steps", "dtype")
+    }
+    if failed:
+        return row
+    row["parameters"] = int(result.parameters[position])
+    if bad >= 0:
+        row["first_bad_step"] = bad
+        row["first_bad_layer"] = _first_bad_layer(result, position, bad)
+    if result.final is not None:
+        for index, split in enumerate(("train", "validation", "test")):
+            loss, accuracy = result.final[2 * index : 2 * index + 2, position]
+            row[f"final_{split}_loss"] = float(loss)
+            row[f"final_{split}_accuracy"] = float(accuracy)
+    return row
+
+
+def _first_bad_layer(result: PackResult, position: int, bad: int) -> int | None:
+    """Return the lowest layer with a non-finite z at the first probe step from ``bad`` on."""
+    probe = next(i for i, step in enumerate(result.probe_steps) if step >= bad)
+    squares = result.layers[probe, :, INDEX["z_second_moment"], position]
+    layers = np.flatnonzero(~np.isfinite(squares))
+    return int(layers[0]) + 1 if len(layers) else None
+
+
+def _text(result: PackResult, kept: list[int], rows_each: int) -> pa.Array:
+    ids = [result.cells[position].id for position in kept]
+    return pa.array(np.repeat(np.array(ids, dtype=object), rows_each), pa.string())
+
+
+def _curves(result: PackResult, kept: list[int]) -> pa.Table:
+    steps = result.batch_loss.shape[0]
+    # [cell, step]
+    columns: dict[str, pa.Array] = {
+        "cell": _text(result, kept, steps),
+        "step": pa.array(np.tile(np.arange(steps), len(kept))),
+        "batch_loss": pa.array(result.batch_loss[:, kept].T.ravel()),
+    }
+    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    for index, name in enumerate(names):
+        values = np.zeros((len(kept), steps))
+        unknown = np.ones((len(kept), steps), dtype=bool)
+        values[:, result.probe_steps] = result.probed[:, index, kept].T
+        unknown[:, result.probe_steps] = False
+        columns[name] = pa.array(values.ravel(), mask=unknown.ravel())
+    return pa.table(columns, schema=ARROW_SCHEMAS["curves"])
+
+
+def _layers(result: PackResult, kept: list[int]) -> pa.Table:
+    steps, depth = len(result.probe_steps), result.shape.depth
+    units = [fan_out for _, fan_out in result.shape.fans()]
+    rows = len(kept) * steps * depth
+    columns: dict[str, pa.Array] = {
+        "cell": _text(result, kept, steps * depth),
+        "step": pa.array(np.tile(np.repeat(result.probe_steps, depth), len(kept))),
+        "layer": pa.array(np.tile(np.arange(1, depth + 1), len(kept) * steps)),
+        "units": pa.array(np.tile(units, len(kept) * steps)),
+    }
+    undefined = _undefined(result, kept)
+    for name in QUANTITIES:
+        # [probe step, layer, cell] to [cell, probe step, layer]
+        values = result.layers[:, :, INDEX[name], :][:, :, kept].transpose(2, 0, 1)
+        absent = undefined[name]
+        if name in COUNTS:
+            absent = absent | np.isnan(values)
+            values = np.where(absent, 0, values).astype(np.int64)
+        columns[name] = pa.array(values.reshape(rows), mask=absent.reshape(rows))
+    return pa.table(columns, schema=ARROW_SCHEMAS["layers"])
+
+
+def _undefined(result: PackResult, kept: list[int]) -> dict[str, NDArray[np.bool_]]:
+    """Return where each quantity is NULL: not defined there, whatever was measured.
+
+    Returns:
+        ``[cell, probe step, layer]`` by quantity.
+    """
+    shape = (len(kept), len(result.probe_steps), result.shape.depth)
+    absent = {name: np.zeros(shape, dtype=bool) for name in QUANTITIES}
+    for name in HIDDEN_ONLY:
+        absent[name][:, :, -1] = True
+    absent["update_norm"][:, -1, :] = True
+    if not result.shape.bias:
+        absent["bias_grad_norm"][:] = True
+    for row, position in enumerate(kept):
+        traits = ACTIVATIONS[result.cells[position].settings["activation"]["name"]].extra
+        if traits.largest_slope is None:
+            absent["saturated_share"][row] = True
+        if "slope" not in traits.learnable:
+            absent["act_slope"][row] = True
+    return absent
+
+
+def failed_tables(cells: Sequence[Cell], shape: Shape, why: str) -> dict[str, pa.Table]:
+    """Return the tables of a pack that left nothing behind: its cells as failed, with the reason."""
+    nothing = np.full(len(cells), -1)
+    return tables(
+        PackResult(
+            cells=cells,
+            shape=shape,
+            probe_steps=[0],
+            layers=np.zeros((1, shape.depth, len(QUANTITIES), len(cells))),
+            batch_loss=np.zeros((1, len(cells))),
+            probed=np.zeros((1, 4, len(cells))),
+            final=None,
+            first_bad_step=nothing,
+            parameters=nothing,
+            errors=dict.fromkeys(range(len(cells)), why),
+        )
+    )

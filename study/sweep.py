@@ -1,0 +1,201 @@
+"""A sweep from its conditions to its records: check, plan, run what is missing, say what came out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from study.cell import Cell, Settings, cells_of
+from study.datasets import pool
+from study.errors import SettingError, StudyError
+from study.execution import Lost, Progress, environment, run_packs
+from study.packing import Pack, packs_of_plan, plan_document, plan_packs
+from study.records import failed_tables
+from study.settings import canonical_condition, check_device, study_name
+from study.store import Store, final_commits
+from study.training import shape_of
+
+OUTPUTS = Path("outputs")
+
+FINISHED = ("ok", "diverged")
+
+
+def run_conditions(
+    conditions: Sequence[Mapping[str, Any]], command: Sequence[str], workers: int | None = None
+) -> list[dict[str, int]]:
+    """Train every network of the conditions that the study does not hold yet.
+
+    Nothing is written before every setting, the device, the data and the folder have been checked.
+
+    Args:
+        conditions: composed settings, one dictionary a condition; all of one ``name`` and ``device``.
+        command: what the user typed, kept in the plan.
+        workers: worker processes on the CPU; default one a core.
+
+    Returns:
+        For each condition how many cells it has, and how many are ok, diverged and failed.
+
+    Raises:
+        StudyError: a setting, the device, the data or the folder cannot be used.
+    """
+    checked = [
+        canonical_condition({k: v for k, v in one.items() if k not in ("name", "device")})
+        for one in conditions
+    ]
+    name = study_name(_common(conditions, "name"))
+    device = resolve_device(check_device(_common(conditions, "device")))
+    for data in {str(settings["data"]): settings["data"] for settings, _ in checked}.values():
+        pool(data)
+    store = Store(OUTPUTS / name)
+    store.check_writable()
+    cells = cells_of(checked)
+    packs, new = missing_packs(cells, store, device)
+    store.create()
+    if new:
+        store.write_plan(plan_document(new, device, command))
+    _run(packs, store, device, workers)
+    status = cell_statuses(store)
+    summaries = [_summary(settings, seeds, status) for settings, seeds in checked]
+    _report(cells, status, store)
+    return summaries
+
+
+def _common(conditions: Sequence[Mapping[str, Any]], key: str) -> Any:
+    values = {str(one[key]) for one in conditions}
+    if len(values) > 1:
+        raise SettingError(
+            f"cannot sweep over {key} ({', '.join(sorted(values))}): one sweep has one {key}."
+        )
+    return conditions[0][key]
+
+
+def resolve_device(setting: str) -> str:
+    """Return ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        StudyError: a GPU is asked for and none can be used.
+    """
+    if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise StudyError(
+            "cannot use device=cuda: PyTorch finds no CUDA device here; use device=cpu or device=auto."
+        )
+    return "cuda"
+
+
+def cell_statuses(store: Store) -> dict[str, str]:
+    """Return the status of every cell that has been committed, its last attempt's."""
+    final = final_commits(store.read_commits())
+    return {cell: commit.statuses[cell] for cell, commit in final.items()}
+
+
+def missing_packs(
+    cells: Sequence[Cell], store: Store, device: str
+) -> tuple[list[Pack], list[Pack]]:
+    """Return the packs to run for these cells, and those among them that no plan names yet.
+
+    A cell stays in the pack that an earlier plan put it in, so that a resumed study has the same
+    packs as an uninterrupted one; cells that are in no plan form new packs; cells that failed are
+    tried again in packs of their own.
+
+    Raises:
+        StoreError: the study's folder is damaged.
+    """
+    planned: dict[str, Pack] = {}
+    for plan in store.read_plans():
+        for pack in packs_of_plan(plan):
+            for cell in pack.cells:
+                if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
+                    planned[cell.id] = pack
+    commits = store.read_commits()
+    for commit in commits:
+        store.verify(commit)
+    committed = {commit.pack for commit in commits}
+    final = final_commits(commits)
+    waiting: dict[str, Pack] = {}
+    unplanned: dict[int, list[Cell]] = {}
+    for cell in cells:
+        commit = final.get(cell.id)
+        if commit is not None and commit.statuses[cell.id] in FINISHED:
+            continue
+        pack = planned.get(cell.id)
+        if pack is not None and pack.id not in committed:
+            waiting[pack.id] = pack
+        else:
+            attempt = 0 if commit is None else commit.attempt + 1
+            unplanned.setdefault(attempt, []).append(cell)
+    new = [
+        pack for attempt, group in unplanned.items() for pack in plan_packs(group, device, attempt)
+    ]
+    packs = sorted([*waiting.values(), *new], key=lambda pack: (-pack.work, pack.id))
+    return packs, new
+
+
+def _run(packs: Sequence[Pack], store: Store, device: str, workers: int | None) -> None:
+    """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason."""
+    by_id = {pack.id: pack for pack in packs}
+    before = dict.fromkeys(by_id, 0.0)
+    with tqdm(
+        total=sum(pack.work for pack in packs),
+        disable=not packs,
+        bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left{postfix}",
+        mininterval=0.2 if sys.stderr.isatty() else 15.0,
+    ) as bar:
+        finished = 0
+        for message in run_packs(packs, store, device, workers):
+            pack = by_id[message.pack]
+            share = 1.0
+            if isinstance(message, Progress):
+                share = (message.step + 1) / (pack.cells[0].settings["steps"] + 2)
+            else:
+                finished += 1
+                bar.set_postfix_str(f" {finished} of {len(packs)} packs", refresh=False)
+            if isinstance(message, Lost):
+                if message.user_error:
+                    raise StudyError(message.reason)
+                _commit_failure(pack, message.reason, store, device)
+            bar.update(share * pack.work - before[pack.id])
+            before[pack.id] = share * pack.work
+
+
+def _commit_failure(pack: Pack, why: str, store: Store, device: str) -> None:
+    store.commit(
+        pack.id,
+        pack.attempt,
+        failed_tables(pack.cells, shape_of(pack.cells[0].settings), why),
+        {cell.id: "failed" for cell in pack.cells},
+        environment(device),
+        0.0,
+    )
+
+
+def _summary(settings: Settings, seeds: Sequence[int], status: Mapping[str, str]) -> dict[str, int]:
+    found = [status.get(Cell.of(settings, seed).id, "missing") for seed in seeds]
+    return {
+        "cells": len(found),
+        **{kind: found.count(kind) for kind in ("ok", "diverged", "failed")},
+    }
+
+
+def _report(cells: Sequence[Cell], status: Mapping[str, str], store: Store) -> None:
+    """Print the last lines of a run: what came out, and what to type next."""
+    found = [status.get(cell.id, "missing") for cell in cells]
+    counts = ", ".join(
+        f"{found.count(kind):,} {kind}"
+        for kind in ("ok", "diverged", "failed", "missing")
+        if kind in found
+    )
+    place = store.folder.as_posix()
+    print(f"{len(cells):,} networks in {place}: {counts}.")
+    if "failed" in found:
+        print(
+            "Why cells failed stands in the column `error` of the table `cells`; "
+            "the same command tries them again."
+        )
+    print(f"Next: python -m analysis {place}")

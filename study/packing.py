@@ -101,7 +101,11 @@ def plan_packs(cells: Iterable[Cell], device: str, attempt: int = 0) -> list[Pac
 
 def _order_in_stack(cell: Cell) -> tuple[str, str, int]:
     settings = cell.settings
-    return canonical_json(settings["activation"]), canonical_json(settings["init"]), settings["seed"]
+    return (
+        canonical_json(settings["activation"]),
+        canonical_json(settings["init"]),
+        settings["seed"],
+    )
 
 
 def plan_document(packs: Sequence[Pack], device: str, command: Sequence[str]) -> dict[str, Any]:

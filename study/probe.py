@@ -112,7 +112,9 @@ class _UnitSums:
 
     def __init__(self, layer: Layer, samples: int) -> None:
         self.samples = samples
-        self.activation = layer.activation if isinstance(layer.activation, StackedActivation) else None
+        self.activation = (
+            layer.activation if isinstance(layer.activation, StackedActivation) else None
+        )
         self.sums: dict[str, Tensor] = {}
         self.threshold: Tensor | None = None
 
@@ -198,7 +200,9 @@ class Probe:
         cells = inputs.shape[0]
         layers = len(network.layers)
         self.buffer = ProbeBuffer(len(steps), layers, cells, inputs.device)
-        nothing = torch.full((len(steps), cells), torch.nan, dtype=torch.float64, device=inputs.device)
+        nothing = torch.full(
+            (len(steps), cells), torch.nan, dtype=torch.float64, device=inputs.device
+        )
         self.losses = nothing.clone()
         self.accuracies = nothing.clone()
 
@@ -288,10 +292,7 @@ class Probe:
         self.twin.requires_grad_(False)
         try:
             logits = torch.cat(
-                [
-                    self.twin(part.double()).detach()
-                    for part in self.inputs.split(CHUNK, dim=1)
-                ],
+                [self.twin(part.double()).detach() for part in self.inputs.split(CHUNK, dim=1)],
                 dim=1,
             )
         finally:

@@ -34,11 +34,15 @@ class Column:
     source: str = ""
 
 
-CELL = Column("cell", "string", "", "Id of the network: hash of every setting that decides its numbers.")
+CELL = Column(
+    "cell", "string", "", "Id of the network: hash of every setting that decides its numbers."
+)
 
 CELLS: tuple[Column, ...] = (
     CELL,
-    Column("depth", "int64", "layers", "Layers that carry weights; the input is not counted.", "depth"),
+    Column(
+        "depth", "int64", "layers", "Layers that carry weights; the input is not counted.", "depth"
+    ),
     Column("width", "int64", "units", "Units of each hidden layer.", "width"),
     Column("activation", "string", "", "Name of the activation."),
     Column("init", "string", "", "Name of the initializer."),
@@ -60,26 +64,36 @@ CELLS: tuple[Column, ...] = (
     Column("probe_steps", "int64", "steps", "How many probe steps were asked for (`probe.steps`)."),
     Column("probe_samples", "int64", "samples", "Size of the probe set."),
     Column("dtype", "string", "", "Number format of training; measuring is in float64 always."),
-    Column("settings", "string", "", "Every science setting as canonical JSON: what the id hashes."),
+    Column(
+        "settings", "string", "", "Every science setting as canonical JSON: what the id hashes."
+    ),
     Column("parameters", "int64", "numbers", "Trained numbers of the network.", "parameters"),
     Column(
-        "status", "string", "",
+        "status",
+        "string",
+        "",
         "`ok`; `diverged`: a loss or weight became non-finite; `failed`: the network could not be "
         "built or run, see `error`.",
     ),
     Column("error", "string", "", "Why the cell failed; NULL otherwise."),
     Column(
-        "first_bad_step", "int64", "step",
+        "first_bad_step",
+        "int64",
+        "step",
         "First step at which the batch loss or a weight is not finite; NULL if none.",
     ),
     Column(
-        "first_bad_layer", "int64", "layer",
+        "first_bad_layer",
+        "int64",
+        "layer",
         "Lowest layer with a non-finite z in the float64 pass of the first probe step from "
         "`first_bad_step` on; NULL if none (float32 alone overflowed).",
     ),
     *(
         Column(
-            f"final_{split}_{what}", "double", unit,
+            f"final_{split}_{what}",
+            "double",
+            unit,
             f"{text} over the whole {split} split after the last update; NULL where steps = 0.",
             f"{split} {what}",
         )
@@ -93,37 +107,172 @@ CELLS: tuple[Column, ...] = (
 
 CURVES: tuple[Column, ...] = (
     CELL,
-    Column("step", "int64", "updates", "Updates done so far; the row describes the weights before the next.", "step"),
-    Column("batch_loss", "double", "nats", "Mean loss of the next training batch, as trained.", "batch loss"),
-    Column("train_loss", "double", "nats", "Mean loss of the probe set, in float64; NULL between probe steps.", "training loss"),
-    Column("train_accuracy", "double", "1", "Accuracy on the probe set; NULL between probe steps, NaN where the loss is.", "training accuracy"),
-    Column("test_loss", "double", "nats", "Mean loss of at most 1,000 fixed test samples; NULL between probe steps.", "test loss"),
-    Column("test_accuracy", "double", "1", "Accuracy on the same test samples; NULL between probe steps, NaN where the loss is.", "test accuracy"),
+    Column(
+        "step",
+        "int64",
+        "updates",
+        "Updates done so far; the row describes the weights before the next.",
+        "step",
+    ),
+    Column(
+        "batch_loss",
+        "double",
+        "nats",
+        "Mean loss of the next training batch, as trained.",
+        "batch loss",
+    ),
+    Column(
+        "train_loss",
+        "double",
+        "nats",
+        "Mean loss of the probe set, in float64; NULL between probe steps.",
+        "training loss",
+    ),
+    Column(
+        "train_accuracy",
+        "double",
+        "1",
+        "Accuracy on the probe set; NULL between probe steps, NaN where the loss is.",
+        "training accuracy",
+    ),
+    Column(
+        "test_loss",
+        "double",
+        "nats",
+        "Mean loss of at most 1,000 fixed test samples; NULL between probe steps.",
+        "test loss",
+    ),
+    Column(
+        "test_accuracy",
+        "double",
+        "1",
+        "Accuracy on the same test samples; NULL between probe steps, NaN where the loss is.",
+        "test accuracy",
+    ),
 )
 
 LAYERS: tuple[Column, ...] = (
     CELL,
     Column("step", "int64", "updates", "Probe step: updates done so far.", "step"),
-    Column("layer", "int64", "layer", "1 … depth, from the input; the last is the output layer.", "layer"),
+    Column(
+        "layer",
+        "int64",
+        "layer",
+        "1 … depth, from the input; the last is the output layer.",
+        "layer",
+    ),
     Column("units", "int64", "units", "Units of the layer."),
-    Column("weight_grad_norm", "double", "1", "Euclidean norm of ∂L/∂W, L the mean loss over the next batch.", "weight gradient ‖∂L/∂W‖"),
-    Column("bias_grad_norm", "double", "1", "Euclidean norm of ∂L/∂b; NULL without biases.", "bias gradient ‖∂L/∂b‖"),
-    Column("signal_grad_rms", "double", "1", "Root mean square over samples and units of B·∂L/∂z, the per-sample gradient of the pre-activations.", "signal gradient (RMS of ∂L/∂z per sample)", "Glorot & Bengio 2010, section 4.2; Schoenholz et al. 2017, eq. 12"),
+    Column(
+        "weight_grad_norm",
+        "double",
+        "1",
+        "Euclidean norm of ∂L/∂W, L the mean loss over the next batch.",
+        "weight gradient ‖∂L/∂W‖",
+    ),
+    Column(
+        "bias_grad_norm",
+        "double",
+        "1",
+        "Euclidean norm of ∂L/∂b; NULL without biases.",
+        "bias gradient ‖∂L/∂b‖",
+    ),
+    Column(
+        "signal_grad_rms",
+        "double",
+        "1",
+        "Root mean square over samples and units of B·∂L/∂z, the per-sample gradient of the pre-activations.",
+        "signal gradient (RMS of ∂L/∂z per sample)",
+        "Glorot & Bengio 2010, section 4.2; Schoenholz et al. 2017, eq. 12",
+    ),
     Column("z_mean", "double", "1", "Mean of z over probe set and units.", "mean of z"),
-    Column("z_second_moment", "double", "1", "Mean of z² over probe set and units.", "second moment of z", "Poole et al. 2016, eq. 3"),
+    Column(
+        "z_second_moment",
+        "double",
+        "1",
+        "Mean of z² over probe set and units.",
+        "second moment of z",
+        "Poole et al. 2016, eq. 3",
+    ),
     Column("h_mean", "double", "1", "Mean of h = φ(z); NULL at the output layer.", "mean of h"),
-    Column("h_second_moment", "double", "1", "Mean of h²; NULL at the output layer.", "second moment of h"),
-    Column("slope_second_moment", "double", "1", "Mean of φ′(z)²; NULL at the output layer.", "second moment of φ′", "Schoenholz et al. 2017, eq. 5 (χ without the weight variance)"),
-    Column("z_collapse", "double", "1", "‖mean over the probe set of z‖² / mean of ‖z‖²: 1 where every sample looks the same.", "collapse of z"),
-    Column("signal_collapse", "double", "1", "The same of the per-sample ∂L/∂z over the batch.", "collapse of ∂L/∂z"),
-    Column("active_share", "double", "1", "Share of z > 0 over probe set and units; NULL at the output layer.", "active share"),
-    Column("dead_units", "int64", "units", "Units with φ′(z) = 0 on every sample of the probe set, in float64; NULL at the output layer and where z holds NaN.", "dead units"),
-    Column("saturated_share", "double", "1", "Share of |φ′(z)| below 1 % of the largest slope, for bounded activations; NULL elsewhere.", "saturated share"),
+    Column(
+        "h_second_moment",
+        "double",
+        "1",
+        "Mean of h²; NULL at the output layer.",
+        "second moment of h",
+    ),
+    Column(
+        "slope_second_moment",
+        "double",
+        "1",
+        "Mean of φ′(z)²; NULL at the output layer.",
+        "second moment of φ′",
+        "Schoenholz et al. 2017, eq. 5 (χ without the weight variance)",
+    ),
+    Column(
+        "z_collapse",
+        "double",
+        "1",
+        "‖mean over the probe set of z‖² / mean of ‖z‖²: 1 where every sample looks the same.",
+        "collapse of z",
+    ),
+    Column(
+        "signal_collapse",
+        "double",
+        "1",
+        "The same of the per-sample ∂L/∂z over the batch.",
+        "collapse of ∂L/∂z",
+    ),
+    Column(
+        "active_share",
+        "double",
+        "1",
+        "Share of z > 0 over probe set and units; NULL at the output layer.",
+        "active share",
+    ),
+    Column(
+        "dead_units",
+        "int64",
+        "units",
+        "Units with φ′(z) = 0 on every sample of the probe set, in float64; NULL at the output layer and where z holds NaN.",
+        "dead units",
+    ),
+    Column(
+        "saturated_share",
+        "double",
+        "1",
+        "Share of |φ′(z)| below 1 % of the largest slope, for bounded activations; NULL elsewhere.",
+        "saturated share",
+    ),
     Column("weight_norm", "double", "1", "Euclidean norm of W.", "weight norm ‖W‖"),
-    Column("update_norm", "double", "1", "Norm of the realised next update of W, from the weights before and after; NULL at the last step.", "update norm ‖ΔW‖"),
-    Column("act_slope", "double", "1", "The layer's learned slope (PReLU); NULL elsewhere.", "learned slope"),
-    Column("grad_zeros", "int64", "entries", "Entries of ∂L/∂W that are exactly 0 in the gradient as trained: more than in float64 is underflow.", "exact zeros in ∂L/∂W"),
-    Column("grad_nonfinite", "int64", "entries", "Entries of ∂L/∂W that are NaN or infinite in the gradient as trained.", "non-finite entries of ∂L/∂W"),
+    Column(
+        "update_norm",
+        "double",
+        "1",
+        "Norm of the realised next update of W, from the weights before and after; NULL at the last step.",
+        "update norm ‖ΔW‖",
+    ),
+    Column(
+        "act_slope",
+        "double",
+        "1",
+        "The layer's learned slope (PReLU); NULL elsewhere.",
+        "learned slope",
+    ),
+    Column(
+        "grad_zeros",
+        "int64",
+        "entries",
+        "Entries of ∂L/∂W that are exactly 0 in the gradient as trained: more than in float64 is underflow.",
+        "exact zeros in ∂L/∂W",
+    ),
+    Column(
+        "grad_nonfinite",
+        "int64",
+        "entries",
+        "Entries of ∂L/∂W that are NaN or infinite in the gradient as trained.",
+        "non-finite entries of ∂L/∂W",
+    ),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {"cells": CELLS, "curves": CURVES, "layers": LAYERS}

@@ -51,8 +51,9 @@ class Number:
         if math.isfinite(self.high):
             bounds.append(f"{'at most' if bounds else 'of at most'} {self.high:g}")
         others = [f"'{word}'" for word in self.words] + ["null"] * self.optional
-        return " or ".join([" and ".join([f"{kind} {bounds[0]}", *bounds[1:]] if bounds else [kind])]
-                           + others)
+        return " or ".join(
+            [" and ".join([f"{kind} {bounds[0]}", *bounds[1:]] if bounds else [kind])] + others
+        )
 
     def check(self, path: str, value: Any) -> Any:
         """Return the value in its canonical type.

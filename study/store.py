@@ -121,7 +121,9 @@ class Store:
         while not place.exists():
             place = place.parent
         if not place.is_dir():
-            raise StoreError(f"cannot write to {self.folder}: {place.name} is a file, not a folder.")
+            raise StoreError(
+                f"cannot write to {self.folder}: {place.name} is a file, not a folder."
+            )
         if not os.access(place, os.W_OK | os.X_OK):
             raise StoreError(f"cannot write to {self.folder}: permission denied.")
 

@@ -85,7 +85,10 @@ class PackData:
         self.seed_of_cell = torch.tensor([distinct.index(seed) for seed in seeds], device=device)
         train_size = len(self.splits[0].train.labels)
         order = np.stack(
-            [batches(seed, train_size, settings["batch_size"], settings["steps"]) for seed in distinct],
+            [
+                batches(seed, train_size, settings["batch_size"], settings["steps"])
+                for seed in distinct
+            ],
             axis=1,
         )
         self.order = torch.from_numpy(order).to(device)
@@ -119,9 +122,7 @@ class PackData:
 def shape_of(settings: Settings) -> Shape:
     """Return the shape that a cell's settings and its data give its network."""
     inputs, _, classes = pool(settings["data"])
-    return Shape(
-        inputs.shape[1], settings["width"], classes, settings["depth"], settings["bias"]
-    )
+    return Shape(inputs.shape[1], settings["width"], classes, settings["depth"], settings["bias"])
 
 
 def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
@@ -159,13 +160,9 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
             activations.append(cell.settings["activation"])
         except Exception as error:
             errors[position] = reason(error)
-            starts.append(
-                [(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()]
-            )
+            starts.append([(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()])
             activations.append({"name": "identity"})
-    runs = [
-        (settings, len(list(group))) for settings, group in groupby(activations)
-    ]
+    runs = [(settings, len(list(group))) for settings, group in groupby(activations)]
     return stack(starts, runs, shape.bias, dtype), errors
 
 
@@ -176,16 +173,16 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _evaluate(
-    network: StackedNetwork, inputs: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
+def _evaluate(network: StackedNetwork, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return loss and accuracy ``[cell]`` of each over a whole split, in the networks' own format."""
     samples = inputs.shape[1]
     loss = torch.zeros(inputs.shape[0], dtype=torch.float64, device=inputs.device)
     right = torch.zeros_like(loss)
     with torch.no_grad():
         for x, y in zip(
-            inputs.split(EVALUATION_CHUNK, dim=1), labels.split(EVALUATION_CHUNK, dim=1), strict=True
+            inputs.split(EVALUATION_CHUNK, dim=1),
+            labels.split(EVALUATION_CHUNK, dim=1),
+            strict=True,
         ):
             logits = network(x)
             loss += cell_losses(logits, y).double() * x.shape[1]

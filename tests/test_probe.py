@@ -1,0 +1,93 @@
+"""Every measured quantity against the plain twin, and the laws of packing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from reference import measure
+
+from study.activations import ACTIVATIONS
+from study.cell import cells_of
+from study.initializers import INITIALIZERS
+from study.network import start
+from study.probe import INDEX, norm, probe_steps
+from study.settings import canonical_condition
+from study.training import PackData, shape_of, train_pack
+
+CPU = torch.device("cpu")
+# sums of some thousand float64 terms, in another order, through five layers
+RELATIVE = 1e-9
+
+
+def cells(activation="tanh", init="xavier_normal", **more):
+    settings = {
+        "depth": 5, "width": 16, "steps": 0, "batch_size": 32, "seeds": 2, "dtype": "float64",
+        "probe": {"steps": 20, "samples": 64},
+        "activation": {"name": activation}, "init": {"name": init},
+        "data": {"name": "digits"}, "optim": {"name": "sgd", "lr": 0.1},
+    }  # fmt: skip
+    return cells_of([canonical_condition(settings | more)])
+
+
+def hold_against_reference(chosen):
+    result = train_pack(chosen, CPU)
+    settings = chosen[0].settings
+    data = PackData(settings, [c.settings["seed"] for c in chosen], torch.float64, CPU)
+    inputs, labels = data.batch(0)
+    probes, _ = data.for_cells(lambda one: one.probe)
+    for position, cell in enumerate(chosen):
+        layers = [
+            (torch.from_numpy(w), torch.from_numpy(b))
+            for w, b in start(cell.settings, shape_of(settings))
+        ]
+        rows = measure(
+            layers,
+            cell.settings["activation"]["name"],
+            (inputs[position], labels[position]),
+            probes[position],
+        )
+        # with equal weights the signals of a softmax sum to 0 below the output: rounding is all there is
+        top = rows[-1]["signal_grad_rms"]
+        for layer, row in enumerate(rows):
+            if row["signal_grad_rms"] < 1e-14 * top and cell.settings["init"]["name"] == "constant":
+                row.pop("signal_collapse")
+            for name, expected in row.items():
+                got = result.layers[0, layer, INDEX[name], position]
+                assert got == pytest.approx(expected, rel=RELATIVE, abs=1e-13, nan_ok=True), (
+                    name,
+                    layer + 1,
+                )
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+def test_every_quantity_equals_the_plain_twin_for_every_activation(activation):
+    hold_against_reference(cells(activation))
+
+
+@pytest.mark.parametrize("init", list(INITIALIZERS))
+def test_every_quantity_equals_the_plain_twin_for_every_initializer(init):
+    hold_against_reference(cells("relu", init))
+
+
+def test_a_norm_of_gradients_of_1e_minus_200_is_neither_zero_nor_wrong():
+    tiny = torch.full((1, 3, 4), 1e-200, dtype=torch.float64)
+    assert float(norm(tiny)[0]) == pytest.approx(1e-200 * np.sqrt(12), rel=1e-14)
+
+
+def test_a_cell_has_the_same_numbers_alone_and_in_a_pack():
+    pack = [*cells("tanh", "he_normal", seeds=3), *cells("tanh", "normal_unit", seeds=3)]
+    packed = train_pack(pack, CPU)
+    for position, cell in enumerate(pack):
+        alone = train_pack([cell], CPU)
+        np.testing.assert_allclose(
+            alone.layers[..., 0], packed.layers[..., position], rtol=1e-12, atol=0
+        )
+
+
+def test_probe_steps_hold_both_ends_and_some_count():
+    for steps in (0, 1, 2, 7, 300, 100_000):
+        found = probe_steps(steps, 20)
+        assert found[0] == 0
+        assert found[-1] == steps
+        assert len(found) <= 21

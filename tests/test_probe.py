@@ -47,7 +47,7 @@ def hold_against_reference(chosen):
             (inputs[position], labels[position]),
             probes[position],
         )
-        # with equal weights the signals of a softmax sum to 0 below the output: rounding is all there is
+        # equal weights: softmax signals sum to 0 below the output, and rounding is all there is
         top = rows[-1]["signal_grad_rms"]
         for layer, row in enumerate(rows):
             if row["signal_grad_rms"] < 1e-14 * top and cell.settings["init"]["name"] == "constant":

@@ -1,0 +1,70 @@
+"""From a run to SQL: the records come back, are not trained twice, and damage is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis import open_study
+from study.errors import StoreError
+from study.sweep import run_conditions
+
+CONDITION = {
+    "name": "mine", "device": "cpu", "depth": 4, "width": 8, "steps": 5, "batch_size": 16,
+    "seeds": 3, "probe": {"steps": 4, "samples": 32}, "activation": {"name": "relu"},
+    "init": {"name": "he_normal"}, "data": {"name": "digits"}, "optim": {"name": "sgd", "lr": 0.1},
+}  # fmt: skip
+
+
+@pytest.fixture
+def study_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "outputs" / "mine"
+
+
+def test_a_run_is_read_back_with_one_row_per_cell_step_and_layer(study_folder):
+    summaries = run_conditions([CONDITION], ["test"])
+    assert summaries == [{"cells": 3, "ok": 3, "diverged": 0, "failed": 0}]
+    con = open_study(study_folder)
+    assert con.execute("SELECT count(*), min(status) FROM cells").fetchone() == (3, "ok")
+    assert con.execute("SELECT count(*) FROM curves").fetchone() == (3 * 6,)
+    (steps,) = con.execute("SELECT count(DISTINCT step) FROM layers").fetchone()
+    assert con.execute("SELECT count(*) FROM layers").fetchone() == (3 * steps * 4,)
+    assert con.execute(
+        "SELECT count(*) FROM layers WHERE layer = 4 AND h_mean IS NOT NULL"
+    ).fetchone() == (0,)
+
+
+def test_finished_cells_are_not_trained_again_and_new_seeds_only_add(study_folder):
+    run_conditions([CONDITION], ["test"])
+    before = sorted(path.name for path in (study_folder / "commits").iterdir())
+    run_conditions([CONDITION], ["test"])
+    assert sorted(path.name for path in (study_folder / "commits").iterdir()) == before
+    run_conditions([{**CONDITION, "seeds": 4}], ["test"])
+    assert len(list((study_folder / "commits").iterdir())) == len(before) + 1
+
+
+def test_a_cell_that_diverges_leaves_its_neighbours_bit_for_bit(study_folder):
+    wild = {**CONDITION, "init": {"name": "normal", "std": 1e30}}
+    run_conditions([CONDITION, {**CONDITION, "init": {"name": "normal", "std": 0.2}}], ["test"])
+    run_conditions([{**CONDITION, "name": "wild"}, {**wild, "name": "wild"}], ["test"])
+    con = open_study(study_folder.parent / "wild")
+    assert con.execute("SELECT count(*) FROM cells WHERE status = 'diverged'").fetchone() == (3,)
+    query = "SELECT l.* FROM layers l JOIN cells USING (cell) WHERE init = 'he_normal' ORDER BY ALL"
+    expected = open_study(study_folder).execute(query).fetchall()
+    assert con.execute(query).fetchall() == expected
+
+
+@pytest.mark.parametrize("table", ["cells", "curves", "layers"])
+def test_one_flipped_bit_is_found_and_named_before_a_query(study_folder, table):
+    run_conditions([CONDITION], ["test"])
+    (path,) = (study_folder / "records").glob(f"*/{table}.parquet")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=table):
+        open_study(study_folder)
+
+
+def test_a_folder_without_a_study_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(StoreError, match="there is no study"):
+        open_study(tmp_path / "nothing")

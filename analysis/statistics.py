@@ -1,0 +1,67 @@
+"""Statistics over seeds: the unit is always the network, never the layer or the sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over networks with its 95 % interval.
+
+    Attributes:
+        mean: the mean; NaN of nothing.
+        low: lower end; NaN below two networks.
+        high: upper end.
+        networks: how many finite values stand behind it.
+    """
+
+    mean: float
+    low: float
+    high: float
+    networks: int
+
+
+def student_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Return mean and Student t interval of the finite values.
+
+    A percentile bootstrap covers 84 % at five seeds where 95 % is said; Student's t covers what it
+    says there and is as good with many.
+
+    Args:
+        values: one number a network; non-finite ones are left out, to be counted by the caller.
+        level: the interval's coverage.
+    """
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    count = len(finite)
+    if count == 0:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    mean = float(finite.mean())
+    if count == 1:
+        return Interval(mean, math.nan, math.nan, 1)
+    half = float(stats.t.ppf(0.5 + level / 2, count - 1) * finite.std(ddof=1) / math.sqrt(count))
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def gradient_slope(signal_grad_rms: ArrayLike) -> float | None:
+    """Return the slope of log10 of the signal gradient, in decades per layer, towards the input.
+
+    Args:
+        signal_grad_rms: ``[layer]``, hidden layers 1 … L−1 from the input on.
+
+    Returns:
+        Least-squares slope from the output towards the input (negative: vanishing), or None where
+        fewer than three layers are finite and positive.
+    """
+    values = np.asarray(signal_grad_rms, dtype=float)
+    layers = np.arange(1, len(values) + 1)
+    usable = np.isfinite(values) & (values > 0)
+    if usable.sum() < 3:
+        return None
+    return float(-stats.linregress(layers[usable], np.log10(values[usable])).slope)

@@ -139,8 +139,8 @@ def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
 def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int, str]]:
     """Build the networks of a pack.
 
-    A cell whose initializer or activation raises keeps its place with zero weights and the identity,
-    so that its neighbours are computed as they would have been.
+    A cell whose initializer or activation raises keeps its place with zero weights, and with the
+    identity for a faulty activation, so that its neighbours are computed as they would have been.
 
     Args:
         cells: the cells; those of one activation are contiguous.
@@ -154,14 +154,17 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
     starts = []
     activations = []
     for position, cell in enumerate(cells):
+        # a cell with a faulty start keeps its activation: another one would cut its neighbours' run,
+        # and where a run ends decides how its last few numbers are rounded
+        activation = {"name": "identity"}
         try:
             _check_activation(cell.settings["activation"], dtype)
+            activation = cell.settings["activation"]
             starts.append(start(cell.settings, shape))
-            activations.append(cell.settings["activation"])
         except Exception as error:
             errors[position] = reason(error)
             starts.append([(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()])
-            activations.append({"name": "identity"})
+        activations.append(activation)
     runs = [(settings, len(list(group))) for settings, group in groupby(activations)]
     return stack(starts, runs, shape.bias, dtype), errors
 

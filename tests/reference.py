@@ -1,15 +1,20 @@
 """One network at a time, plainly: what the stacked engine and its probes are held against.
 
-Shares with the product the random draws and the batches, nothing else: float64, explicit loops over
-layers, activations written out, every quantity from its definition.
+Shares with the product the random draws, the data and the batches, nothing else: explicit loops
+over layers, activations written out, every quantity from its definition.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from study.datasets import Split, batches, split
+from study.network import Shape, start
 
 ACTIVATIONS = {
     "sigmoid": lambda z: 1 / (1 + torch.exp(-z)),
@@ -95,3 +100,119 @@ def measure(
                 row["saturated_share"] = float(flat.double().mean())
         rows.append(row)
     return rows
+
+
+@dataclass
+class PlainTraining:
+    """What one network did, recorded while it was trained alone.
+
+    Attributes:
+        batch_loss: of steps 0 … ``steps``.
+        probed: train loss and accuracy, test loss and accuracy, by probe step.
+        update_norm: of every layer, by probe step but the last.
+        slopes: PReLU's slope of every hidden layer, by probe step.
+        final: loss and accuracy on train, validation and test.
+    """
+
+    batch_loss: list[float] = field(default_factory=list)
+    probed: dict[int, list[float]] = field(default_factory=dict)
+    update_norm: dict[int, list[float]] = field(default_factory=dict)
+    slopes: dict[int, list[float]] = field(default_factory=dict)
+    final: list[float] = field(default_factory=list)
+
+
+OPTIMIZERS = {
+    "sgd": lambda p, o: torch.optim.SGD(p, o["lr"]),
+    "momentum": lambda p, o: torch.optim.SGD(p, o["lr"], momentum=o["momentum"]),
+    "adagrad": lambda p, o: torch.optim.Adagrad(p, o["lr"], eps=o["eps"]),
+    "rmsprop": lambda p, o: torch.optim.RMSprop(p, o["lr"], alpha=o["alpha"], eps=o["eps"]),
+    "adam": lambda p, o: torch.optim.Adam(p, o["lr"], (o["beta1"], o["beta2"]), o["eps"]),
+}
+
+
+class PlainNetwork:
+    """One network with its trained numbers in lists, one entry a layer."""
+
+    def __init__(self, settings: dict[str, Any], layers: list[tuple[Any, Any]]) -> None:
+        dtype = getattr(torch, settings["dtype"])
+        self.activation = settings["activation"]["name"]
+        self.weights = [torch.tensor(w, dtype=dtype, requires_grad=True) for w, _ in layers]
+        self.biases = [
+            torch.tensor(b * settings["bias"], dtype=dtype, requires_grad=settings["bias"])
+            for _, b in layers
+        ]
+        learned = self.activation == "prelu"
+        self.slopes = [
+            torch.tensor(
+                settings["activation"].get("slope", 0.0), dtype=dtype, requires_grad=learned
+            )
+            for _ in layers[1:]
+        ]
+
+    def trained(self) -> list[Tensor]:
+        return [p for p in (*self.weights, *self.biases, *self.slopes) if p.requires_grad]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if layer > 0:
+                x = self.phi(x, self.slopes[layer - 1])
+            x = x @ weight.to(x.dtype).T + bias.to(x.dtype)
+        return x
+
+    def phi(self, z: Tensor, slope: Tensor) -> Tensor:
+        if self.activation == "prelu":
+            return torch.where(z > 0, z, slope.to(z.dtype) * z)
+        return ACTIVATIONS[self.activation](z)
+
+    def loss_and_accuracy(self, part: Split, dtype: torch.dtype) -> list[float]:
+        labels = torch.from_numpy(part.labels)
+        with torch.no_grad():
+            logits = self(torch.from_numpy(part.inputs).to(self.weights[0].dtype).to(dtype))
+            right = (logits.argmax(1) == labels).double().mean()
+            return [float(mean_loss(logits, labels)), float(right)]
+
+
+def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTraining:
+    """Train one cell by the optimizer PyTorch ships, and record what it did.
+
+    Args:
+        settings: the cell's canonical settings.
+        probe_steps: when to look closer.
+    """
+    optim, seed, steps = settings["optim"], settings["seed"], settings["steps"]
+    data = split(settings["data"], seed, settings["probe"]["samples"])
+    features = data.train.inputs.shape[1]
+    shape = Shape(features, settings["width"], data.classes, settings["depth"], settings["bias"])
+    network = PlainNetwork(settings, start(settings, shape))
+    dtype = network.weights[0].dtype
+    inputs = torch.from_numpy(data.train.inputs).to(dtype)
+    labels = torch.from_numpy(data.train.labels)
+    order = batches(seed, len(labels), settings["batch_size"], steps)
+    optimizer = OPTIMIZERS[optim["name"]](network.trained(), optim)
+    found = PlainTraining()
+    for step in range(steps + 1):
+        if step in probe_steps:
+            found.probed[step] = network.loss_and_accuracy(data.probe, torch.float64)
+            found.probed[step] += network.loss_and_accuracy(data.test_part, dtype)
+            found.slopes[step] = [float(slope.detach()) for slope in network.slopes]
+        before = [weight.detach().double().clone() for weight in network.weights]
+        loss = mean_loss(network(inputs[order[step]]), labels[order[step]])
+        found.batch_loss.append(float(loss.detach()))
+        if step == steps:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        if optim["clip_norm"] is not None:
+            total = torch.cat([p.grad.flatten().double() for p in network.trained()]).norm()
+            for p in network.trained():
+                p.grad *= min(1.0, optim["clip_norm"] / float(total))
+        for weight in network.weights:
+            weight.grad += optim["weight_decay"] * weight.detach()
+        optimizer.step()
+        found.update_norm[step] = [
+            float((after.detach().double() - old).norm())
+            for after, old in zip(network.weights, before, strict=True)
+        ]
+    for part in (data.train, data.validation, data.test):
+        found.final += network.loss_and_accuracy(part, dtype)
+    return found

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -65,3 +66,56 @@ def gradient_slope(signal_grad_rms: ArrayLike) -> float | None:
     if usable.sum() < 3:
         return None
     return float(-stats.linregress(layers[usable], np.log10(values[usable])).slope)
+
+
+def student_intervals(
+    frame: pd.DataFrame, by: list[str], value: str, level: float = 0.95
+) -> pd.DataFrame:
+    """Return `student_interval` of a column for every group of a frame.
+
+    Args:
+        frame: one row a network and group.
+        by: columns that make a group.
+        value: the column; its non-finite values are left out of ``mean``, ``low`` and ``high``.
+        level: the interval's coverage.
+
+    Returns:
+        A row a group: ``by``, ``mean``, ``low``, ``high`` (NaN below two networks) and ``networks``.
+    """
+    finite = frame[value].where(np.isfinite(frame[value].astype(float)))
+    groups = finite.groupby([frame[key] for key in by], observed=True)
+    table = groups.agg(mean="mean", std="std", networks="count").reset_index()
+    count = table["networks"].to_numpy()
+    half = np.full(len(table), math.nan)
+    many = count > 1
+    half[many] = (
+        stats.t.ppf(0.5 + level / 2, count[many] - 1)
+        * table["std"].to_numpy()[many]
+        / np.sqrt(count[many])
+    )
+    table["low"] = table["mean"] - half
+    table["high"] = table["mean"] + half
+    return table[[*by, "mean", "low", "high", "networks"]]
+
+
+def log_statistics(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+    """Return mean and interval of log10 of a non-negative column, zeros and non-numbers counted apart.
+
+    Args:
+        frame: one row a network and group.
+        by: columns that make a group.
+        value: the column, not negative.
+
+    Returns:
+        What `student_intervals` returns, of log10, with the counts ``zeros`` (exactly 0) and
+        ``nonfinite`` (infinite or NaN) of the networks left out.
+    """
+    values = frame[value].to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(values)
+    work = frame[by].assign(
+        _log=logs, zeros=values == 0, nonfinite=~np.isfinite(values)
+    )
+    table = student_intervals(work, by, "_log")
+    counts = work.groupby(by, observed=True)[["zeros", "nonfinite"]].sum().reset_index()
+    return table.merge(counts, on=by)

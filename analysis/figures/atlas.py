@@ -1,0 +1,131 @@
+"""Atlas: how much of the gradient reaches each layer, for every condition at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from analysis import style
+from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.frames import Study, Variant, in_order
+from analysis.statistics import log_statistics
+
+TITLE = "How much of the gradient reaches each layer?"
+
+
+def table(study: Study, variant: Variant) -> pd.DataFrame:
+    """Return log10 of the signal gradient relative to the last hidden layer, by condition and layer.
+
+    Columns: ``activation, init, depth, layer``, mean and 95 % interval over networks (decades),
+    ``networks``, and how many have a relative gradient that is exactly 0 or not finite.
+    """
+    layers = study.layers(variant.cells, ["signal_grad_rms"], "step = 0 AND layer < depth")
+    last = layers.loc[layers["layer"] == layers["depth"] - 1].set_index("cell")["signal_grad_rms"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        layers["relative"] = layers["signal_grad_rms"] / layers["cell"].map(last)
+    return log_statistics(layers, ["activation", "init", "depth", "layer"], "relative")
+
+
+def atlas(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw small multiples activation × initializer: x layer, y depth, colour decades.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.starts``; default the first.
+
+    Raises:
+        NotApplicable: no network has hidden layers.
+    """
+    variant = variant or next(iter(study.starts), None)
+    if variant is None:
+        raise NotApplicable("no measured network has a hidden layer")
+    drawn = table(study, variant)
+    activations = in_order(drawn["activation"], style.ACTIVATIONS)
+    inits = in_order(drawn["init"], style.INITIALIZERS)
+    depths = sorted(drawn["depth"].unique())
+    with style.house_style():
+        figure, axes = style.panel_grid(
+            activations, inits, (1.95, 0.32 + 0.17 * len(depths)),
+            row_colours=style.colours(activations), top=1.0,
+        )  # fmt: skip
+        norm = style.decades_norm(drawn["mean"].to_numpy())
+        for activation, row in zip(activations, axes, strict=True):
+            for init, axis in zip(inits, row, strict=True):
+                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
+                _panel(axis, panel, depths, norm)
+        for axis in axes[-1]:
+            axis.set_xlabel("layer")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("depth", labelpad=1)
+        height = figure.get_figheight()
+        bar = figure.add_axes((0.3, 1 - 0.3 / height, 0.45, 0.13 / height))
+        scale = figure.colorbar(
+            matplotlib_mappable(norm), cax=bar, orientation="horizontal", extend="neither"
+        )
+        ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= norm.vmax]
+        scale.set_ticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
+        bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
+        bar.grid(False)
+        figure.text(
+            0.29, 1 - 0.235 / height, "decades gained (+) or lost (−)\nfrom the last hidden layer",
+            ha="right", va="center", fontsize=8.5,
+        )  # fmt: skip
+    deepest = depths[-1]
+    return Drawing(
+        TITLE,
+        f"Signal gradient at the start relative to the last hidden layer, mean of log10 over seeds "
+        f"({networks(len(variant.cells))}). Each row of a panel is a network of that depth, from its "
+        f"first layer at the left; blue: the gradient has vanished on its way to the layer, red: it has "
+        f"exploded, pale: it arrives as it left. The number is the factor to layer 1 of the deepest "
+        f"network. Look along a row of panels to see what the initializer does, and at identity (where "
+        f"it is in the sweep) for what the same weights do without an activation.",
+        f"Grid of heat maps, {len(activations)} activations by {len(inits)} initializers, of the "
+        f"relative gradient by layer and depth up to {deepest}.",
+        figure,
+        drawn,
+    )
+
+
+def matplotlib_mappable(norm: Normalize) -> style.matplotlib.cm.ScalarMappable:
+    """Return what a colour bar needs to be drawn without an image."""
+    return style.matplotlib.cm.ScalarMappable(norm=norm, cmap=style.diverging())
+
+
+def _panel(axis: Axes, panel: pd.DataFrame, depths: list[int], norm: Normalize) -> None:
+    if panel.empty:
+        style.not_run(axis)
+        return
+    axis.grid(False)
+    axis.set_yticks(range(len(depths)), labels=[str(depth) for depth in depths])
+    axis.set_ylim(len(depths) - 0.5, -0.5)
+    widest = max(depths) - 1
+    axis.set_xlim(0.5, widest + 0.5)
+    for place, depth in enumerate(depths):
+        row = panel[panel["depth"] == depth].set_index("layer")
+        if row.empty:
+            axis.barh(
+                place, depth - 1, left=0.5, height=0.9, facecolor=style.MISSING_FACE,
+                hatch=style.MISSING_HATCH, edgecolor="#BBBBBB", linewidth=0,
+            )  # fmt: skip
+            continue
+        values = row["mean"].reindex(range(1, depth)).to_numpy(dtype=float)
+        edges = np.arange(depth) + 0.5
+        axis.pcolormesh(
+            edges, [place - 0.45, place + 0.45], values[None, :], cmap=style.diverging(), norm=norm
+        )
+        axis.plot(
+            [0.5, depth - 0.5, depth - 0.5, 0.5, 0.5],
+            [place - 0.45, place - 0.45, place + 0.45, place + 0.45, place - 0.45],
+            color="#999999", linewidth=0.4,
+        )  # fmt: skip
+        for column, marker in (("zeros", "v"), ("nonfinite", "x")):
+            faulty = row.index[row[column] > 0]
+            axis.plot(faulty, [place] * len(faulty), marker, color="black", markersize=3)
+    first = panel[(panel["layer"] == 1) & (panel["depth"] == panel["depth"].max())].iloc[0]
+    if np.isfinite(first["mean"]) and first["depth"] > 2:
+        axis.text(
+            0.985, 0.96, f"$10^{{{first['mean']:+.1f}}}$", transform=axis.transAxes,
+            ha="right", va="top", fontsize=9,
+        )  # fmt: skip

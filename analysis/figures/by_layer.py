@@ -1,0 +1,161 @@
+"""Quantities at the start against the layer, a line per depth: signal gradient, weight gradient, collapse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import style
+from analysis.figures.base import (
+    Drawing,
+    NotApplicable,
+    depth_legend,
+    depth_lines,
+    fault_marks,
+    networks,
+)
+from analysis.frames import Study, Variant, in_order
+from analysis.statistics import log_statistics, student_intervals
+from study.schema import column
+
+AXES = ["activation", "init", "depth", "layer"]
+
+
+def table(study: Study, variant: Variant, quantity: str, log: bool) -> pd.DataFrame:
+    """Return a quantity at step 0 by condition and layer: mean, 95 % interval and counts.
+
+    Columns: ``activation, init, depth, layer, mean, low, high, networks, zeros, nonfinite``; of
+    log10 of the quantity where ``log``.
+    """
+    layers = study.layers(variant.cells, [quantity])
+    if log:
+        return log_statistics(layers, AXES, quantity)
+    counts = layers.assign(
+        zeros=layers[quantity] == 0, nonfinite=~np.isfinite(layers[quantity].astype(float))
+    )
+    return student_intervals(layers, AXES, quantity).merge(
+        counts.groupby(AXES)[["zeros", "nonfinite"]].sum().reset_index(), on=AXES
+    )
+
+
+def signal_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw the signal gradient against the layer, small multiples activation × initializer.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.starts``; default the first.
+
+    Raises:
+        NotApplicable: no network has hidden layers.
+    """
+    return _draw(
+        study,
+        variant,
+        "signal_grad_rms",
+        "Where does the gradient of the signal go?",
+        "A line that falls towards layer 1 is a gradient that vanishes on its way to the input; one "
+        "that rises explodes.",
+    )
+
+
+def weight_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw the weight gradient against the layer, small multiples activation × initializer.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.starts``; default the first.
+
+    Raises:
+        NotApplicable: no network has hidden layers.
+    """
+    return _draw(
+        study,
+        variant,
+        "weight_grad_norm",
+        "Where does the gradient of the weights go?",
+        "For ReLU and its leaky kin the lines are nearly flat wherever biases start at zero (all but "
+        "torch_default): without biases ⟨W, ∂L/∂W⟩ is the same in every layer, since the size of the "
+        "signal and of its gradient cancel. Whether a gradient vanishes on its way to the input is "
+        "seen in the signal gradient.",
+    )
+
+
+def collapse(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw how alike all samples look, layer by layer, small multiples activation × initializer.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.starts``; default the first.
+
+    Raises:
+        NotApplicable: no network has hidden layers.
+    """
+    return _draw(
+        study,
+        variant,
+        "z_collapse",
+        "Where do all inputs begin to look the same?",
+        "The share of the mean pre-activation in its mean square: 0 where samples differ in every "
+        "way, 1 where every sample gives the same values. A network with a healthy gradient and a "
+        "collapse near 1 cannot tell its inputs apart.",
+        log=False,
+    )
+
+
+def _draw(
+    study: Study, variant: Variant | None, quantity: str, title: str, see: str, log: bool = True
+) -> Drawing:
+    variant = variant or next(iter(study.starts), None)
+    if variant is None:
+        raise NotApplicable("no measured network has a hidden layer")
+    drawn = table(study, variant, quantity, log)
+    activations = in_order(drawn["activation"], style.ACTIVATIONS)
+    inits = in_order(drawn["init"], style.INITIALIZERS)
+    depths = style.depth_colours([int(depth) for depth in drawn["depth"].unique()])
+    meaning = column("layers", quantity)
+    with style.house_style():
+        figure, axes = style.panel_grid(
+            activations, inits, (1.95, 1.2), row_colours=style.colours(activations)
+        )
+        for activation, row in zip(activations, axes, strict=True):
+            for init, axis in zip(inits, row, strict=True):
+                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
+                if panel.empty:
+                    style.not_run(axis)
+                    continue
+                depth_lines(axis, panel, depths)
+                fault_marks(axis, panel, zeros=log)
+        _scale(axes, drawn, log)
+        for axis in axes[-1]:
+            axis.set_xlabel("layer")
+        depth_legend(figure, depths, drawn if log else drawn.drop(columns="zeros"))
+        figure.text(
+            0.995, 1 - 0.12 / figure.get_figheight(),
+            f"upwards: {'log10 of ' if log else ''}{meaning.label}", ha="right", va="center",
+        )  # fmt: skip
+    band = "95 % Student interval of the mean" + (" log" if log else "")
+    return Drawing(
+        title,
+        f"{meaning.label[0].upper()}{meaning.label[1:]} at the start against the layer, counted from "
+        f"the input; a line per depth, band: {band} over seeds "
+        f"({networks(len(variant.cells))}). {see}",
+        f"Small multiples, {len(activations)} activations by {len(inits)} initializers, of "
+        f"{meaning.label} against layer with a line for each depth.",
+        figure,
+        drawn,
+    )
+
+
+def _scale(axes: np.ndarray, drawn: pd.DataFrame, log: bool) -> None:
+    """Give every panel the same axes, with room at the edges for the marks."""
+    first: Axes = axes[0, 0]
+    first.set_xlim(0, drawn["layer"].max() + 1)
+    if not log:
+        first.set_ylim(-0.05, 1.05)
+        return
+    finite = drawn[["mean", "low", "high"]].to_numpy().ravel()
+    finite = finite[np.isfinite(finite)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (-1.0, 1.0)
+    room = max(1.0, 0.08 * (high - low))
+    first.set_ylim(low - room, high + room)

@@ -1,0 +1,153 @@
+"""Dead units: where and when units stop answering to every sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import style
+from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.frames import Study, Variant, best_rates, in_order
+
+TITLE = "Where and when do units die?"
+
+MOST_ROWS = 12
+"""Conditions drawn; those with fewer dead units stand in the table alone."""
+
+AXES = ["activation", "init", "depth", "lr", "step", "layer"]
+
+
+def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of dead units by condition, step and layer.
+
+    Args:
+        study: an opened study.
+        cells: rows of ``study.cells``.
+
+    Returns:
+        `AXES`, ``dead_share`` (mean over networks in which z is a number), ``networks`` and
+        ``undefined`` (networks in which it is not).
+    """
+    measured = cells[cells["status"].isin(["ok", "diverged"]) & (cells["depth"] >= 2)]
+    layers = study.layers(measured, ["dead_units"], "layer < depth")
+    layers["dead_share"] = layers["dead_units"].astype(float) / layers["units"]
+    layers["undefined"] = layers["dead_share"].isna()
+    return (
+        layers.groupby(AXES)
+        .agg(
+            dead_share=("dead_share", "mean"),
+            networks=("dead_share", "count"),
+            undefined=("undefined", "sum"),
+        )
+        .reset_index()
+    )
+
+
+def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw the share of dead units over layer and step, each condition at its best rate.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.trained`` (or of ``study.starts`` where nothing was trained);
+            default the first.
+
+    Raises:
+        NotApplicable: no network has hidden layers, or no unit is dead.
+    """
+    variant = variant or next(iter(study.trained or study.starts), None)
+    if variant is None:
+        raise NotApplicable("no measured network has a hidden layer")
+    cells = best_rates(variant.cells)
+    everything = table(study, cells)
+    if not everything["dead_share"].gt(0).any():
+        raise NotApplicable("no unit of any network is dead at any probe step")
+    worst = everything.groupby(["activation", "init"])["dead_share"].max()
+    worst = worst[worst > 0].sort_values(ascending=False, kind="stable")
+    shown = set(worst.index[:MOST_ROWS])
+    rows = [
+        (activation, init)
+        for activation in in_order(everything["activation"], style.ACTIVATIONS)
+        for init in in_order(everything["init"], style.INITIALIZERS)
+        if (activation, init) in shown
+    ]
+    drawn = everything[[key in shown for key in zip(everything["activation"], everything["init"], strict=True)]]  # fmt: skip
+    depths = sorted(drawn["depth"].unique())
+    with style.house_style():
+        figure, axes = style.panel_grid(
+            [f"{activation} ({init})" for activation, init in rows],
+            [f"depth {depth}" for depth in depths],
+            (2.2, 1.25),
+            sharex=False,
+            sharey=False,
+            top=0.95,
+        )
+        for index, ((activation, init), line) in enumerate(zip(rows, axes, strict=True)):
+            of_row = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
+            for depth, axis in zip(depths, line, strict=True):
+                _panel(axis, of_row[of_row["depth"] == depth], last=index == len(rows) - 1)
+        for axis in axes[:, 0]:
+            axis.set_ylabel("layer", labelpad=1)
+        for axis in axes[-1]:
+            axis.set_xlabel("step")
+        height = figure.get_figheight()
+        bar = figure.add_axes((0.35, 1 - 0.28 / height, 0.4, 0.12 / height))
+        figure.colorbar(
+            style.matplotlib.cm.ScalarMappable(style.matplotlib.colors.Normalize(0, 1), _map()),
+            cax=bar, orientation="horizontal", format=style.percent(),
+        )  # fmt: skip
+        bar.grid(False)
+        figure.text(0.34, 1 - 0.22 / height, "dead units of the layer", ha="right", va="center")
+    left_out = len(worst) - len(rows)
+    healthy = in_order(
+        set(everything["activation"]) - {activation for activation, _ in worst.index},
+        style.ACTIVATIONS,
+    )
+    return Drawing(
+        TITLE,
+        "Share of units whose slope is exactly 0 on every sample of the probe set, by layer (upwards "
+        "from the input) and step, mean over seeds, each condition at its best learning rate by "
+        f"validation ({networks(int(cells['cell'].nunique()))}; rate in each panel). "
+        + "".join(f"No unit of {', '.join(healthy)} is ever dead. " for _ in healthy[:1])
+        + (f"{left_out} more conditions with fewer dead units stand in the table. " if left_out else "")
+        + "Grey: z is not a number. Units that are dead at step 0 were born dead; look for columns "
+        "that darken as training goes on.",
+        "Heat maps of the share of dead units, layer against step, for conditions in which units die.",
+        figure,
+        everything,
+    )
+
+
+def _map() -> style.Colormap:
+    return style.matplotlib.colormaps["magma_r"]
+
+
+def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
+    if part.empty:
+        style.not_run(axis)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        return
+    grid = part.pivot(index="layer", columns="step", values="dead_share")
+    steps, layers = list(grid.columns), list(grid.index)
+    axis.set_facecolor("#C8C8C8")
+    axis.grid(False)
+    axis.pcolormesh(
+        np.arange(len(steps) + 1) - 0.5,
+        np.arange(len(layers) + 1) + 0.5,
+        np.ma.masked_invalid(grid.to_numpy(dtype=float)),
+        cmap=_map(), vmin=0, vmax=1,
+    )  # fmt: skip
+    named = [index for index, step in enumerate(steps) if _round(step) or index == len(steps) - 1]
+    axis.set_xticks(named, labels=[f"{steps[index]:g}" for index in named] if last else [])
+    axis.yaxis.set_major_locator(style.matplotlib.ticker.MaxNLocator(4, integer=True))
+    axis.set_ylim(0.5, len(layers) + 0.5)
+    if len(steps) > 1:
+        peak = part.groupby("step")["dead_share"].mean()
+        text = f"rate {part['lr'].iloc[0]:g} · {peak.iloc[0]:.0%} → {peak.iloc[-1]:.0%}"
+        axis.set_title(text, fontsize=7, loc="right", pad=1.5, color="#333333")
+
+
+def _round(step: float) -> bool:
+    """Return whether a step is 0 or a power of ten."""
+    return step == 0 or (step >= 1 and np.log10(step) == int(np.log10(step)))

@@ -1,0 +1,244 @@
+"""One look for every figure: a colour means the same everywhere, a file is the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import matplotlib.ticker
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap, SymLogNorm
+from matplotlib.figure import Figure
+
+ACTIVATIONS = (
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "prelu",
+    "gelu",
+    "silu",
+    "sine",
+    "sign",
+    "identity",
+)
+"""The order in which activations are shown; unknown ones follow by name."""
+
+INITIALIZERS = (
+    "zeros",
+    "constant",
+    "normal_small",
+    "normal",
+    "torch_default",
+    "lecun_normal",
+    "xavier_uniform",
+    "xavier_normal",
+    "he_uniform",
+    "he_normal",
+    "orthogonal",
+    "normal_unit",
+)
+"""The order in which initializers are shown, roughly from small to large weights."""
+
+# Okabe and Ito's colour-blind-safe colours, extended by Tol's for the rarer activations
+_COLOURS = {
+    "sigmoid": "#D55E00",
+    "tanh": "#E69F00",
+    "relu": "#0072B2",
+    "leaky_relu": "#56B4E9",
+    "prelu": "#009E73",
+    "gelu": "#CC79A7",
+    "silu": "#882255",
+    "sine": "#117733",
+    "sign": "#999933",
+    "identity": "#555555",
+}
+_SPARE_COLOURS = ("#332288", "#AA4499", "#44AA99", "#661100", "#6699CC", "#888888")
+_MARKERS = dict(zip(ACTIVATIONS, "osD^vPX*ph", strict=True))
+_SPARE_MARKERS = "<>d8H"
+
+STATUS_COLOURS = {
+    "ok": "#DDEBDA",
+    "diverged": "#F2A19A",
+    "failed": "#4A4A4A",
+    "missing": "#FFFFFF",
+}
+
+MISSING_FACE = "#F4F4F4"
+MISSING_HATCH = "////"
+FAULT = "#B2182B"
+"""Colour of marks that stand for numbers that cannot be drawn: zero, infinite, not a number."""
+
+_SETTINGS = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "figure.dpi": 100,
+    "savefig.dpi": 130,
+    "savefig.facecolor": "white",
+    "hatch.color": "#BBBBBB",
+    "hatch.linewidth": 0.6,
+    # ids in an SVG are hashed with this salt, not with a random one
+    "svg.hashsalt": "gradient-pathologies",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the study's style, whatever the user's own matplotlib settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.use("agg")
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def colours(labels: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each activation label."""
+    return _assign(labels, _COLOURS, _SPARE_COLOURS)
+
+
+def markers(labels: Iterable[str]) -> dict[str, str]:
+    """Return the marker of each activation label, so that colour is never the only sign."""
+    return _assign(labels, _MARKERS, tuple(_SPARE_MARKERS))
+
+
+def _assign(
+    labels: Iterable[str], fixed: dict[str, str], spare: Sequence[str]
+) -> dict[str, str]:
+    """Give each label its name's fixed value; a second label of a name and unknown names take spares."""
+    taken: set[str] = set()
+    found = {}
+    rest = []
+    for label in labels:
+        value = fixed.get(label.split(" ")[0])
+        if value is None or value in taken:
+            rest.append(label)
+        else:
+            found[label] = value
+            taken.add(value)
+    free = [value for value in (*spare, *fixed.values()) if value not in taken] or list(spare)
+    return found | {label: free[index % len(free)] for index, label in enumerate(rest)}
+
+
+def depth_colours(depths: Sequence[int]) -> dict[int, tuple[float, float, float]]:
+    """Return a colour for each depth, darker with depth."""
+    palette = sns.color_palette("viridis_r", n_colors=len(depths) + 1)[1:]
+    return {depth: tuple(palette[index]) for index, depth in enumerate(sorted(depths))}
+
+
+def diverging() -> Colormap:
+    """Return the map for decades: blue vanishing, pale unchanged, red exploding."""
+    return matplotlib.colormaps["RdBu_r"]
+
+
+def decades_norm(values: np.ndarray) -> SymLogNorm:
+    """Return a symmetric norm for decades, linear within one decade and logarithmic beyond."""
+    finite = np.abs(values[np.isfinite(values)])
+    limit = max(3.0, float(finite.max()) if len(finite) else 3.0)
+    return SymLogNorm(linthresh=1.0, linscale=0.6, vmin=-limit, vmax=limit, base=10)
+
+
+def solid(colour: str) -> Colormap:
+    """Return a map of one colour, to paint a mask."""
+    return ListedColormap([colour])
+
+
+def panel_grid(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    size: tuple[float, float] = (2.0, 1.45),
+    *,
+    row_colours: dict[str, str] | None = None,
+    sharex: bool = True,
+    sharey: bool = True,
+    top: float = 0.62,
+    bottom: float = 0.55,
+) -> tuple[Figure, np.ndarray]:
+    """Return a grid of small panels, its columns named above and its rows at the left.
+
+    Args:
+        rows: names of the rows.
+        columns: names of the columns.
+        size: width and height of a panel in inches.
+        row_colours: colours of the row names.
+        sharex: whether panels share the x axis.
+        sharey: whether panels share the y axis.
+        top: inches above the panels, for a legend.
+        bottom: inches below them.
+
+    Returns:
+        The figure and its axes ``[row, column]``.
+    """
+    left, right, gap = 1.35, 0.25, 0.16
+    width = left + right + len(columns) * size[0] + (len(columns) - 1) * gap
+    height = top + bottom + len(rows) * size[1] + (len(rows) - 1) * gap
+    figure, axes = plt.subplots(
+        len(rows),
+        len(columns),
+        figsize=(width, height),
+        sharex=sharex,
+        sharey=sharey,
+        squeeze=False,
+        gridspec_kw={
+            "left": left / width,
+            "right": 1 - right / width,
+            "top": 1 - top / height,
+            "bottom": bottom / height,
+            "wspace": gap / size[0],
+            "hspace": gap / size[1],
+        },
+    )
+    for axis, name in zip(axes[0], columns, strict=True):
+        axis.set_title(name, fontweight="bold", pad=5)
+    for axis, name in zip(axes[:, 0], rows, strict=True):
+        axis.annotate(
+            name.replace(" (", "\n("),
+            xy=(0, 0.5),
+            xycoords=("figure fraction", "axes fraction"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            fontweight="bold",
+            color=(row_colours or {}).get(name, "black"),
+        )
+    return figure, axes
+
+
+def not_run(axis: Axes) -> None:
+    """Mark a panel whose condition is not part of the study."""
+    axis.set_facecolor(MISSING_FACE)
+    axis.grid(False)
+    axis.text(
+        0.5, 0.5, "not in the sweep", transform=axis.transAxes, ha="center", va="center",
+        color="#777777", fontsize=8,
+    )  # fmt: skip
+
+
+def save(figure: Figure, folder: Path, slug: str) -> None:
+    """Write a figure as SVG and PNG whose bytes depend on what is drawn alone, and close it."""
+    figure.savefig(folder / f"{slug}.svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(folder / f"{slug}.png", metadata={"Software": None})
+    plt.close(figure)
+
+
+def percent() -> matplotlib.ticker.PercentFormatter:
+    """Return the tick format for shares."""
+    return matplotlib.ticker.PercentFormatter(1.0, decimals=0)

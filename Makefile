@@ -17,6 +17,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 .PHONY: install
 install: $(VENV)/installed ## set everything up in .venv, pinned by constraints.txt
 
+.PHONY: report
+report: install ## train the standard grid (minutes; continues where it stopped) and render its report
+	$(BIN)/python -m study +experiment=standard_start
+	$(BIN)/python -m study +experiment=standard_training
+	$(BIN)/python -m study +experiment=standard_linear
+	$(BIN)/python -m analysis outputs/standard_grid
+
 .PHONY: test
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2

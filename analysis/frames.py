@@ -138,9 +138,7 @@ class Study:
     def start_keys(self) -> list[str]:
         """Return the settings that decide a network's numbers at step 0."""
         groups = tuple(f"{group}." for group in ("activation", "init", "data"))
-        return [
-            key for key in self.cells if key.startswith(groups) or key in START_SETTINGS
-        ]
+        return [key for key in self.cells if key.startswith(groups) or key in START_SETTINGS]
 
     @cached_property
     def trained(self) -> list[Variant]:
@@ -232,4 +230,6 @@ def _tuple(values: Any) -> tuple[Any, ...]:
 def in_order(labels: Iterable[str], known: Sequence[str]) -> list[str]:
     """Return labels once each, sorted by the place of their first word in ``known``, then by name."""
     place = {name: index for index, name in enumerate(known)}
-    return sorted(set(labels), key=lambda label: (place.get(label.split(" ")[0], len(place)), label))
+    return sorted(
+        set(labels), key=lambda label: (place.get(label.split(" ")[0], len(place)), label)
+    )

@@ -113,9 +113,7 @@ def log_statistics(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFra
     values = frame[value].to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(values)
-    work = frame[by].assign(
-        _log=logs, zeros=values == 0, nonfinite=~np.isfinite(values)
-    )
+    work = frame[by].assign(_log=logs, zeros=values == 0, nonfinite=~np.isfinite(values))
     table = student_intervals(work, by, "_log")
     counts = work.groupby(by, observed=True)[["zeros", "nonfinite"]].sum().reset_index()
     return table.merge(counts, on=by)

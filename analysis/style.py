@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -74,7 +75,7 @@ MISSING_HATCH = "////"
 FAULT = "#B2182B"
 """Colour of marks that stand for numbers that cannot be drawn: zero, infinite, not a number."""
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,
@@ -105,7 +106,7 @@ def house_style() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.use("agg")
-        matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
         yield
 
 
@@ -119,9 +120,7 @@ def markers(labels: Iterable[str]) -> dict[str, str]:
     return _assign(labels, _MARKERS, tuple(_SPARE_MARKERS))
 
 
-def _assign(
-    labels: Iterable[str], fixed: dict[str, str], spare: Sequence[str]
-) -> dict[str, str]:
+def _assign(labels: Iterable[str], fixed: dict[str, str], spare: Sequence[str]) -> dict[str, str]:
     """Give each label its name's fixed value; a second label of a name and unknown names take spares."""
     taken: set[str] = set()
     found = {}
@@ -170,6 +169,9 @@ def panel_grid(
     sharey: bool = True,
     top: float = 0.62,
     bottom: float = 0.55,
+    left: float = 1.35,
+    gap: float = 0.16,
+    pad: float = 5.0,
 ) -> tuple[Figure, np.ndarray]:
     """Return a grid of small panels, its columns named above and its rows at the left.
 
@@ -182,11 +184,14 @@ def panel_grid(
         sharey: whether panels share the y axis.
         top: inches above the panels, for a legend.
         bottom: inches below them.
+        left: inches at the left, for the row names.
+        gap: inches between panels.
+        pad: points between a column's name and its first panel.
 
     Returns:
         The figure and its axes ``[row, column]``.
     """
-    left, right, gap = 1.35, 0.25, 0.16
+    right = 0.25
     width = left + right + len(columns) * size[0] + (len(columns) - 1) * gap
     height = top + bottom + len(rows) * size[1] + (len(rows) - 1) * gap
     figure, axes = plt.subplots(
@@ -206,7 +211,7 @@ def panel_grid(
         },
     )
     for axis, name in zip(axes[0], columns, strict=True):
-        axis.set_title(name, fontweight="bold", pad=5)
+        axis.set_title(name, fontweight="bold", pad=pad)
     for axis, name in zip(axes[:, 0], rows, strict=True):
         axis.annotate(
             name.replace(" (", "\n("),

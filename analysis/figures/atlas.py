@@ -25,6 +25,8 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     last = layers.loc[layers["layer"] == layers["depth"] - 1].set_index("cell")["signal_grad_rms"]
     with np.errstate(divide="ignore", invalid="ignore"):
         layers["relative"] = layers["signal_grad_rms"] / layers["cell"].map(last)
+    # 0/0 says less than that nothing arrives
+    layers.loc[layers["signal_grad_rms"] == 0, "relative"] = 0.0
     return log_statistics(layers, ["activation", "init", "depth", "layer"], "relative")
 
 
@@ -51,6 +53,7 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
             row_colours=style.colours(activations), top=1.0,
         )  # fmt: skip
         norm = style.decades_norm(drawn["mean"].to_numpy())
+        limit = float(norm.vmax or 0.0)
         for activation, row in zip(activations, axes, strict=True):
             for init, axis in zip(inits, row, strict=True):
                 panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
@@ -64,7 +67,7 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
         scale = figure.colorbar(
             matplotlib_mappable(norm), cax=bar, orientation="horizontal", extend="neither"
         )
-        ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= norm.vmax]
+        ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
         scale.set_ticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
         bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
         bar.grid(False)

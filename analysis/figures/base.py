@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -32,7 +33,7 @@ class Drawing:
     table: pd.DataFrame
 
 
-class NotApplicable(Exception):
+class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
     """A figure has nothing to show for this study; the message says why."""
 
 
@@ -87,7 +88,7 @@ def depth_legend(
     table: pd.DataFrame | None = None,
 ) -> None:
     """Put a legend of the depths above the panels, with the fault marks that occur."""
-    handles: list[Line2D] = [
+    handles: list[Artist] = [
         Line2D([], [], color=colour, linewidth=2, label=f"depth {depth}")
         for depth, colour in colours.items()
     ]
@@ -95,14 +96,12 @@ def depth_legend(
     for column, (marker, label) in marks.items():
         if table is not None and column in table and table[column].any():
             handles.append(
-                Line2D(
-                    [], [], color=style.FAULT, marker=marker, linestyle="none", label=label
-                )
+                Line2D([], [], color=style.FAULT, marker=marker, linestyle="none", label=label)
             )
     legend_above(figure, handles)
 
 
-def legend_above(figure: Figure, handles: Sequence[Line2D]) -> None:
+def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend in one row at the top left of a figure."""
     figure.legend(
         handles=list(handles),

@@ -69,9 +69,11 @@ def coverage(study: Study) -> Drawing:
             figure,
             [
                 Patch(
-                    facecolor=style.STATUS_COLOURS[status], edgecolor="#999999", label=status,
+                    facecolor=style.STATUS_COLOURS[status],
+                    edgecolor="#999999",
+                    label=status,
                     hatch=style.MISSING_HATCH if status == "missing" else None,
-                )  # fmt: skip
+                )
                 for status in STATUSES
             ],
         )
@@ -106,10 +108,14 @@ def _panel(axis: Axes, part: pd.DataFrame, columns: list[tuple[str, int]]) -> No
                 continue
             axis.add_patch(
                 Rectangle(
-                    (place - 0.46, bottom), 0.92, share, facecolor=style.STATUS_COLOURS[status],
-                    hatch=style.MISSING_HATCH if status == "missing" else None, edgecolor="#999999",
+                    (place - 0.46, bottom),
+                    0.92,
+                    share,
+                    facecolor=style.STATUS_COLOURS[status],
+                    hatch=style.MISSING_HATCH if status == "missing" else None,
+                    edgecolor="#999999",
                     linewidth=0.4,
-                )  # fmt: skip
+                )
             )
             bottom += share
         axis.text(

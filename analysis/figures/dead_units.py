@@ -71,7 +71,8 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
         for init in in_order(everything["init"], style.INITIALIZERS)
         if (activation, init) in shown
     ]
-    drawn = everything[[key in shown for key in zip(everything["activation"], everything["init"], strict=True)]]  # fmt: skip
+    keys = zip(everything["activation"], everything["init"], strict=True)
+    drawn = everything[[key in shown for key in keys]]
     depths = sorted(drawn["depth"].unique())
     with style.house_style():
         figure, axes = style.panel_grid(
@@ -80,7 +81,10 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
             (2.2, 1.25),
             sharex=False,
             sharey=False,
-            top=0.95,
+            top=1.05,
+            left=1.75,
+            gap=0.32,
+            pad=16,
         )
         for index, ((activation, init), line) in enumerate(zip(rows, axes, strict=True)):
             of_row = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
@@ -108,8 +112,15 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
         "Share of units whose slope is exactly 0 on every sample of the probe set, by layer (upwards "
         "from the input) and step, mean over seeds, each condition at its best learning rate by "
         f"validation ({networks(int(cells['cell'].nunique()))}; rate in each panel). "
-        + "".join(f"No unit of {', '.join(healthy)} is ever dead. " for _ in healthy[:1])
-        + (f"{left_out} more conditions with fewer dead units stand in the table. " if left_out else "")
+        + "".join(
+            f"Among these networks no unit of {', '.join(healthy)} is ever dead. "
+            for _ in healthy[:1]
+        )
+        + (
+            f"{left_out} more conditions with fewer dead units stand in the table. "
+            if left_out
+            else ""
+        )
         + "Grey: z is not a number. Units that are dead at step 0 were born dead; look for columns "
         "that darken as training goes on.",
         "Heat maps of the share of dead units, layer against step, for conditions in which units die.",
@@ -140,7 +151,7 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
     )  # fmt: skip
     named = [index for index, step in enumerate(steps) if _round(step) or index == len(steps) - 1]
     axis.set_xticks(named, labels=[f"{steps[index]:g}" for index in named] if last else [])
-    axis.yaxis.set_major_locator(style.matplotlib.ticker.MaxNLocator(4, integer=True))
+    axis.set_yticks(sorted({1, (len(layers) + 1) // 2, len(layers)}))
     axis.set_ylim(0.5, len(layers) + 0.5)
     if len(steps) > 1:
         peak = part.groupby("step")["dead_share"].mean()

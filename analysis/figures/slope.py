@@ -105,9 +105,7 @@ def _panel(axis: Axes, part: pd.DataFrame, activations: list[str], inits: list[s
         for _, row in part[part["activation"] == activation].iterrows():
             place = inits.index(row["init"]) + offset
             if np.isfinite(row["mean"]):
-                axis.plot(
-                    [row["low"], row["high"]], [place, place], color=colours[activation]
-                )
+                axis.plot([row["low"], row["high"]], [place, place], color=colours[activation])
                 axis.plot(
                     row["mean"], place, markers[activation], color=colours[activation], markersize=5,
                     markeredgecolor="white", markeredgewidth=0.4,

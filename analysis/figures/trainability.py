@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from analysis import style
 from analysis.figures.base import Drawing, NotApplicable, legend_above, networks
@@ -81,7 +82,8 @@ def trainability(study: Study, variant: Variant | None = None) -> Drawing:
             axis.set_xticks(range(len(depths)), labels=[str(depth) for depth in depths])
             axis.set_xlim(-0.4, len(depths) - 0.6)
             axis.set_xlabel("depth")
-        axes[0, 0].set_ylim(0, min(1.0, 1.15 * max(_top(drawn), chance, linear if linear == linear else 0)))  # fmt: skip
+        top = max(_top(drawn), chance, linear if np.isfinite(linear) else 0.0)
+        axes[0, 0].set_ylim(0, min(1.0, 1.15 * top))
         axes[0, 0].yaxis.set_major_formatter(style.percent())
         axes[0, 0].set_ylabel("test accuracy at the best rate")
         legend_above(figure, _legend(activations, drawn, linear))
@@ -91,7 +93,11 @@ def trainability(study: Study, variant: Variant | None = None) -> Drawing:
         "Accuracy on the whole test split after the last update, each condition at the learning rate "
         "with the best accuracy on the validation split: mean and 95 % Student interval over seeds "
         f"({networks(int(drawn['networks'].sum()) + lost)}"
-        + (f", of which {lost} diverged, failed or are missing: a cross, with how many" if lost else "")
+        + (
+            f", of which {lost} diverged, failed or are missing: a cross, with how many"
+            if lost
+            else ""
+        )
         + f"). Dotted: chance, {chance:.0%}"
         + (f"; dashed: a linear model, {linear:.1%}" if np.isfinite(linear) else "")
         + ". A network on the dotted line has learnt nothing; one below the dashed line has gained "
@@ -179,9 +185,7 @@ def _line(axis: Axes, part: pd.DataFrame, depths: list[int], shift: float) -> No
     found[2][0].set(linewidth=1.0, alpha=0.7)
 
 
-def _faults(
-    axis: Axes, part: pd.DataFrame, depths: list[int], colour: str, chance: float
-) -> None:
+def _faults(axis: Axes, part: pd.DataFrame, depths: list[int], colour: str, chance: float) -> None:
     """Mark the conditions of which networks are lost even at the best rate."""
     axis.collections[-1].set_color(colour)
     for _, row in part.iterrows():
@@ -196,14 +200,14 @@ def _faults(
 
 def _legend(activations: list[str], drawn: pd.DataFrame, linear: float) -> list[Line2D]:
     colours, markers = style.colours(activations), style.markers(activations)
-    handles = [
-        Line2D([], [], color=colours[a], marker=markers[a], label=a) for a in activations
-    ]
+    handles = [Line2D([], [], color=colours[a], marker=markers[a], label=a) for a in activations]
     handles.append(Line2D([], [], color="#777777", linestyle=":", label="chance"))
     if np.isfinite(linear):
         handles.append(Line2D([], [], color="#777777", linestyle="--", label="linear model"))
     if drawn[["diverged", "failed", "missing"]].to_numpy().any():
-        handles.append(Line2D([], [], color="black", marker="$×n$", linestyle="none", markersize=11, label="n lost"))  # fmt: skip
+        mark = Line2D([], [], color="black", marker="$×n$", linestyle="none", markersize=11)
+        mark.set_label("n lost")
+        handles.append(mark)
     return handles
 
 
@@ -230,13 +234,20 @@ def _map_panel(
             face = (0.0, 0.0, 0.0, 1.0)
         else:
             continue
-        axis.add_patch(style.matplotlib.patches.Rectangle((x - 0.5, y - 0.5), 1, 1, color=face, linewidth=0))  # fmt: skip
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=face, linewidth=0))
         if row["best"] and np.isfinite(row["mean"]):
-            axis.add_patch(
-                style.matplotlib.patches.Rectangle(
-                    (x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor="white", linewidth=1.2
+            # white on black, to be seen on every colour of the map
+            for edge, thickness in (("black", 2.4), ("white", 1.2)):
+                axis.add_patch(
+                    Rectangle(
+                        (x - 0.45, y - 0.42),
+                        0.9,
+                        0.84,
+                        fill=False,
+                        edgecolor=edge,
+                        linewidth=thickness,
+                    )
                 )
-            )
         if row["diverged"]:
             bright = np.dot(face[:3], (0.3, 0.59, 0.11)) > 0.5
             axis.text(

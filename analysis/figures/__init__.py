@@ -1,0 +1,31 @@
+"""The figures: each is a function of an opened study that returns a `Drawing`."""
+
+from analysis.figures.atlas import atlas
+from analysis.figures.base import Drawing, NotApplicable
+from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
+from analysis.figures.coverage import coverage
+from analysis.figures.dead_units import dead_units
+from analysis.figures.slope import slope
+from analysis.figures.trainability import rate_map, trainability
+
+START = (atlas, signal_by_layer, weight_by_layer, slope, collapse)
+"""Figures of fresh weights, in the order of the report."""
+
+TRAINING = (trainability, rate_map, dead_units)
+"""Figures of trained networks, in the order of the report."""
+
+__all__ = [
+    "START",
+    "TRAINING",
+    "Drawing",
+    "NotApplicable",
+    "atlas",
+    "collapse",
+    "coverage",
+    "dead_units",
+    "rate_map",
+    "signal_by_layer",
+    "slope",
+    "trainability",
+    "weight_by_layer",
+]

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -209,7 +209,12 @@ def _run_in_processes(
     def assign(connection: Connection, process: Any) -> None:
         pack = queue.popleft()
         running[connection] = (process, pack)
-        connection.send(pack)
+        send(connection, pack)
+
+    def send(connection: Connection, pack: Pack | None) -> None:
+        # one that died since its last message is found out by the end of its pipe, when that is read
+        with suppress(OSError):
+            connection.send(pack)
 
     try:
         while queue and len(running) < count:
@@ -230,7 +235,7 @@ def _run_in_processes(
                     if queue:
                         assign(connection, process)  # type: ignore[arg-type]
                     else:
-                        connection.send(None)  # type: ignore[union-attr]
+                        send(connection, None)  # type: ignore[arg-type]
                         del running[connection]  # type: ignore[arg-type]
                 yield message
     finally:

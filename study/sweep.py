@@ -140,7 +140,7 @@ def missing_packs(
 def _run(packs: Sequence[Pack], store: Store, device: str, workers: int | None) -> None:
     """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason."""
     by_id = {pack.id: pack for pack in packs}
-    before = dict.fromkeys(by_id, 0.0)
+    before = dict.fromkeys(by_id, 0)
     with tqdm(
         total=sum(pack.work for pack in packs),
         disable=not packs,
@@ -160,8 +160,10 @@ def _run(packs: Sequence[Pack], store: Store, device: str, workers: int | None) 
                 if message.user_error:
                     raise StudyError(message.reason)
                 _commit_failure(pack, message.reason, store, device)
-            bar.update(share * pack.work - before[pack.id])
-            before[pack.id] = share * pack.work
+            # whole numbers: parts of one could add up to more than the total
+            reached = int(share * pack.work)
+            bar.update(reached - before[pack.id])
+            before[pack.id] = reached
 
 
 def _commit_failure(pack: Pack, why: str, store: Store, device: str) -> None:

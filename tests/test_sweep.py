@@ -1,0 +1,233 @@
+"""Whole sweeps: the same bytes however they ran, and workers that die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import condition, files_under
+
+from analysis import open_study
+from study import sweep
+from study.activations import ACTIVATIONS
+from study.errors import StudyError
+from study.execution import Done, Message, Progress
+from study.store import Store, final_commits
+from study.sweep import run_conditions
+
+Register = Callable[..., None]
+
+FOLDER = Path("outputs/mine")
+
+
+def conditions(**more: Any) -> list[dict[str, Any]]:
+    """Return a sweep of four packs of three cells."""
+    data = {"name": "gaussian", "dim": 8}
+    shape = {"width": 8, "steps": 5, "seeds": 3, "device": "cpu", "name": "mine", "data": data}
+    return [
+        condition(activation, depth=depth, **{**shape, **more})
+        for depth in (2, 3)
+        for activation in ("relu", "tanh")
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def run(workers: int, name: str = "mine", **more: Any) -> list[dict[str, int]]:
+    return run_conditions([one | {"name": name} for one in conditions(**more)], ["test"], workers)
+
+
+def records(name: str = "mine") -> dict[str, bytes | None]:
+    return files_under(Path("outputs", name, "records"))
+
+
+def statuses() -> dict[str, str]:
+    return sweep.cell_statuses(Store(FOLDER))
+
+
+# ------------------------------------------------------------------ the same bytes
+
+
+def test_the_records_are_the_same_bytes_whatever_the_number_of_workers() -> None:
+    for workers in (1, 2, 3):
+        assert sum(one["ok"] for one in run(workers, f"of{workers}")) == 12
+    assert len([path for path in records("of1") if path.endswith(".parquet")]) == 4 * 3
+    assert records("of1") == records("of2") == records("of3")
+
+
+def test_an_interrupted_study_continues_to_the_bytes_of_one_that_ran_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(1, "through")
+    run_packs = sweep.run_packs
+
+    def interrupted(*arguments: Any) -> Iterator[Message]:
+        for message in run_packs(*arguments):
+            yield message
+            if isinstance(message, Done):
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "run_packs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(2)
+    committed = len(list(FOLDER.glob("commits/*")))
+    # the packs that both workers had at hand may have been committed while the run was stopped
+    assert 1 <= committed <= 3
+    assert sum(one["ok"] for one in run(1)) == 12
+    assert records() == records("through")
+
+
+def test_packs_lost_from_the_folder_are_made_again_to_the_byte() -> None:
+    run(1)
+    before = records()
+    first, second, third, _ = sorted(FOLDER.glob("commits/*.json"))
+    # a commit with its records, a commit alone, and records torn in writing without a commit
+    first.unlink()
+    [folder] = FOLDER.glob(f"records/{first.stem}.*")
+    shutil.rmtree(folder)
+    second.unlink()
+    third.unlink()
+    [torn] = FOLDER.glob(f"records/{third.stem}.*/layers.parquet")
+    torn.write_bytes(torn.read_bytes()[:100])
+    run(1)
+    assert records() == before
+    assert len(list(FOLDER.glob("commits/*.json"))) == 4
+
+
+def test_the_order_of_conditions_and_a_repeated_one_change_no_record() -> None:
+    run(1)
+    swapped = [one | {"name": "swapped"} for one in reversed(conditions())]
+    summaries = run_conditions([*swapped, swapped[0]], ["test"], 1)
+    assert [one["cells"] for one in summaries] == [3] * 5
+    assert records("swapped") == records()
+
+
+def test_overlapping_seeds_are_trained_once() -> None:
+    [one, *_] = conditions(seeds=2)
+    summaries = run_conditions([one, one | {"seed": 1}], ["test"], 1)
+    assert [summary["ok"] for summary in summaries] == [2, 2]
+    con = open_study(FOLDER)
+    assert con.execute("SELECT seed FROM cells ORDER BY seed").fetchall() == [(0,), (1,), (2,)]
+
+
+# ------------------------------------------------------------------ workers that die
+
+
+def killing(moment: Callable[[Message], bool]) -> Callable[..., Iterator[Message]]:
+    """Return `run_packs`, but for the workers being killed once, when ``moment`` says so."""
+    run_packs = sweep.run_packs
+
+    def watched(*arguments: Any) -> Iterator[Message]:
+        killed = False
+        for message in run_packs(*arguments):
+            if not killed and moment(message):
+                killed = True
+                for process in multiprocessing.active_children():
+                    assert process.pid is not None
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.join()
+            yield message
+
+    return watched
+
+
+def at_the_first_step(message: Message) -> bool:
+    return isinstance(message, Progress)
+
+
+def once_two_packs_are_committed(message: Message) -> bool:
+    """Wait until both workers have committed and are idle, before the parent has heard of it."""
+    while len(list(FOLDER.glob("commits/*.json"))) < 2:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    return True
+
+
+def test_a_killed_worker_costs_its_own_pack_which_the_same_command_runs_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "run_packs", killing(at_the_first_step))
+        summaries = run(2)
+    # both workers had a pack of three cells at hand; another two packs went to new workers
+    assert [sum(one[kind] for one in summaries) for kind in ("ok", "failed")] == [6, 6]
+    con = open_study(FOLDER)
+    query = "SELECT DISTINCT error FROM cells WHERE status = 'failed'"
+    assert con.execute(query).fetchall() == [("its worker process ended with code -9",)]
+    assert con.execute("SELECT count(DISTINCT cell) FROM layers").fetchone() == (6,)
+
+    assert sum(one["ok"] for one in run(1)) == 12
+    final = final_commits(Store(FOLDER).read_commits())
+    assert sorted(commit.attempt for commit in final.values()) == [0] * 6 + [1] * 6
+    con = open_study(FOLDER)
+    assert con.execute("SELECT count(*), min(status), max(error) FROM cells").fetchone() == (
+        12, "ok", None,
+    )  # fmt: skip
+    assert con.execute("SELECT count(DISTINCT cell) FROM layers").fetchone() == (12,)
+
+
+def test_a_worker_killed_between_two_packs_costs_no_more_than_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "run_packs", killing(once_two_packs_are_committed))
+        summaries = run(2)
+    assert sum(one["failed"] + one["ok"] for one in summaries) == 12
+    # what was committed stays, whether or not its worker lived to tell
+    assert sum(one["ok"] for one in summaries) >= 6
+    assert sum(one["ok"] for one in run(1)) == 12
+
+
+def test_a_pack_that_a_bug_stops_is_recorded_with_the_reason_and_tried_again(
+    register: Register,
+) -> None:
+    broken = True
+
+    def fragile(z: torch.Tensor) -> torch.Tensor:
+        if broken and z.shape[0] > 1:
+            raise RuntimeError("no room\nfor stacks")
+        return torch.tanh(z)
+
+    register(ACTIVATIONS, fragile)
+    both = [
+        {"name": "mine", "device": "cpu", **condition(name, steps=3, seeds=2)}
+        for name in ("fragile", "tanh")
+    ]
+    summaries = run_conditions(both, ["test"], 1)
+    assert [(one["ok"], one["failed"]) for one in summaries] == [(0, 2), (2, 0)]
+    con = open_study(FOLDER)
+    [(error,)] = con.execute("SELECT DISTINCT error FROM cells WHERE status = 'failed'").fetchall()
+    assert error.startswith("RuntimeError: no room\nfor stacks (fragile, line ")
+    assert "/" not in error
+    broken = False
+    summaries = run_conditions(both, ["test"], 1)
+    assert [(one["ok"], one["failed"]) for one in summaries] == [(2, 0), (2, 0)]
+    attempts = {commit.attempt for commit in Store(FOLDER).read_commits()}
+    assert attempts == {0, 1}
+
+
+def test_a_disk_error_ends_the_run_in_one_sentence_and_the_rest_runs_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_arguments: Any) -> None:
+        raise OSError(28, "No space left on device", "layers.parquet")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.store.Store._move_records", full)
+        with pytest.raises(StudyError, match=r"No space left on device\.$"):
+            run(1)
+    assert not statuses()
+    assert sum(one["ok"] for one in run(1)) == 12

@@ -26,10 +26,7 @@ START_SETTINGS = ("depth", "width", "bias", "batch_size", "dtype", "seed", "prob
 """Settings outside the groups that decide a network's numbers at step 0."""
 
 OUTCOMES = (
-    "status",
-    "parameters",
     "classes",
-    "first_bad_step",
     "final_validation_accuracy",
     "final_test_accuracy",
 )
@@ -71,11 +68,13 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row a network, in a fixed order; those that are planned and not committed are ``missing``.
 
-        Columns: every setting under its dotted name, `OUTCOMES`, and the labels ``activation``,
+        Columns: every setting under its dotted name, ``status``, `OUTCOMES`, and the labels ``activation``,
         ``init``, ``data`` and ``optim``: the name with those parameters that vary under that name.
         """
+        # as DOUBLE an absent number is NaN; what is missing has none
+        numbers = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in OUTCOMES)
         known = self.connection.execute(
-            f"SELECT cell, settings, {', '.join(OUTCOMES)} FROM cells ORDER BY cell"
+            f"SELECT cell, settings, status, {numbers} FROM cells ORDER BY cell"
         ).df()
         committed = set(known["cell"])
         missing = [

@@ -156,7 +156,10 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
     if len(steps) > 1:
         peak = part.groupby("step")["dead_share"].mean()
         text = f"rate {part['lr'].iloc[0]:g} · {peak.iloc[0]:.0%} → {peak.iloc[-1]:.0%}"
-        axis.set_title(text, fontsize=7, loc="right", pad=1.5, color="#333333")
+        axis.annotate(
+            text, (1, 1), xycoords="axes fraction", xytext=(0, 1.5), textcoords="offset points",
+            ha="right", va="bottom", fontsize=7, color="#333333",
+        )  # fmt: skip
 
 
 def _round(step: float) -> bool:

@@ -112,7 +112,7 @@ def _panel(axis: Axes, part: pd.DataFrame, activations: list[str], inits: list[s
                 )  # fmt: skip
             if row["undefined"]:
                 axis.plot(
-                    0.02, place, "$0$", color=style.FAULT, markersize=4,
+                    0.02, place, marker="$0$", linestyle="none", color=style.FAULT, markersize=4,
                     transform=axis.get_yaxis_transform(),
                 )  # fmt: skip
     axis.set_xticks(

@@ -64,7 +64,7 @@ class Registry(Generic[Extra]):
         Raises:
             SettingError: no such entry; the sentence lists what there is.
         """
-        if name not in self._entries:
+        if not isinstance(name, str) or name not in self._entries:
             raise SettingError(
                 f"cannot use {self.kind}={name}: allowed are {', '.join(self._entries)}"
                 f"{nearest(str(name), self._entries)}."

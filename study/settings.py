@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class Number:
     Attributes:
         whole: whether it must be an integer.
         low: smallest allowed value; excluded itself where ``open_low``.
-        high: largest allowed value.
+        high: largest allowed value; excluded itself where ``open_high``.
         words: words allowed in place of a number.
         optional: whether ``null`` is allowed.
     """
@@ -40,16 +41,19 @@ class Number:
     low: float = -math.inf
     open_low: bool = False
     high: float = math.inf
+    open_high: bool = False
     words: tuple[str, ...] = ()
     optional: bool = False
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a finite number"
         bounds = []
+        form = "d" if self.whole else "g"
         if math.isfinite(self.low):
-            bounds.append(f"{'above' if self.open_low else 'of at least'} {self.low:g}")
+            bounds.append(f"{'above' if self.open_low else 'of at least'} {self.low:{form}}")
         if math.isfinite(self.high):
-            bounds.append(f"{'at most' if bounds else 'of at most'} {self.high:g}")
+            most = "below" if self.open_high else "at most" if bounds else "of at most"
+            bounds.append(f"{most} {self.high:{form}}")
         others = [f"'{word}'" for word in self.words] + ["null"] * self.optional
         return " or ".join(
             [" and ".join([f"{kind} {bounds[0]}", *bounds[1:]] if bounds else [kind])] + others
@@ -66,9 +70,14 @@ class Number:
         refused = SettingError(f"cannot use {path}={value}: it must be {self}.")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise refused
-        if not math.isfinite(value) or (self.whole and value != int(value)):
+        # an integer beyond the largest float is of no use either
+        if abs(value) > sys.float_info.max or value != value:
             raise refused
-        if value < self.low or value > self.high or (self.open_low and value == self.low):
+        if self.whole and value != int(value):
+            raise refused
+        if value < self.low or (self.open_low and value == self.low):
+            raise refused
+        if value > self.high or (self.open_high and value == self.high):
             raise refused
         return int(value) if self.whole else float(value) + 0.0  # −0.0 becomes 0.0
 
@@ -84,7 +93,7 @@ PLAIN_RULES: dict[str, Number] = {
     "steps": whole(0),
     "batch_size": whole(1),
     "seed": whole(0, LARGEST_SEED),
-    "seeds": whole(1),
+    "seeds": whole(1, 1_000_000),
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -117,8 +126,8 @@ PARAMETER_RULES: dict[str, Number] = {
     "optim.clip_norm": Number(low=0.0, open_low=True, optional=True),
     "optim.momentum": Number(low=0.0, high=1.0),
     "optim.alpha": Number(low=0.0, high=1.0),
-    "optim.beta1": Number(low=0.0, high=1.0 - 1e-9),
-    "optim.beta2": Number(low=0.0, high=1.0 - 1e-9),
+    "optim.beta1": Number(low=0.0, high=1.0, open_high=True),
+    "optim.beta2": Number(low=0.0, high=1.0, open_high=True),
     "optim.eps": Number(low=0.0, open_low=True),
     "probe.steps": whole(2),
     "probe.samples": whole(1, words=("all",)),
@@ -210,6 +219,11 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     first, count = checked.pop("seed"), checked.pop("seeds")
     PLAIN_RULES["seed"].check("seed + seeds", first + count - 1)
     probe = given.get("probe", {})
+    if not isinstance(probe, Mapping):
+        raise SettingError(
+            f"cannot use probe={probe}: it has the settings "
+            f"{', '.join(f'probe.{key}' for key in PROBE_DEFAULTS)}."
+        )
     _refuse_unknown("probe.", probe, tuple(PROBE_DEFAULTS))
     settings: Settings = {
         **checked,

@@ -117,15 +117,16 @@ class Store:
         Raises:
             StoreError: a file stands in the way or the folder may not be written.
         """
-        place = self.folder.absolute()
-        while not place.exists():
-            place = place.parent
-        if not place.is_dir():
-            raise StoreError(
-                f"cannot write to {self.folder}: {place.name} is a file, not a folder."
-            )
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise StoreError(f"cannot write to {self.folder}: permission denied.")
+        for folder in (self.plans, self.records, self.commits, self.staging):
+            place = folder.absolute()
+            while not place.exists():
+                place = place.parent
+            if not place.is_dir():
+                raise StoreError(
+                    f"cannot write to {self.folder}: {place.name} is a file, not a folder."
+                )
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise StoreError(f"cannot write to {self.folder}: permission denied.")
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """Store a plan under the digest of its content; the same plan twice is one file."""

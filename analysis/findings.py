@@ -177,23 +177,25 @@ def _deepest(best: pd.DataFrame, chance: float, linear: float) -> list[Finding]:
 
 def _too_fast(rates: pd.DataFrame) -> list[Finding]:
     """Say where a larger rate makes networks diverge that a smaller one trains."""
-    lost = rates[rates["diverged"] > 0]
-    if lost.empty:
+    by_rate = rates.groupby(["depth", "init", "lr"])["diverged"].sum()
+    spoilt = by_rate.groupby(["depth", "init"]).agg(["max", "min"])
+    # where every rate diverges it is not the rate that does it
+    spoilt = spoilt[(spoilt["max"] > 0) & (spoilt["min"] == 0)]
+    if spoilt.empty:
         return []
-    depth, init = lost.groupby(["depth", "init"])["diverged"].sum().idxmax()
-    part = rates[(rates["depth"] == depth) & (rates["init"] == init)]
-    safe = part.groupby("lr")["diverged"].sum()
-    safe = safe[safe == 0]
-    worst = part.groupby("lr")["diverged"].sum().idxmax()
-    at_worst = part[(part["lr"] == worst) & (part["diverged"] > 0)]
+    depth, init = spoilt["max"].idxmax()
+    worst = by_rate[depth, init].idxmax()
+    safe = by_rate[depth, init].loc[lambda counts: counts == 0].index.max()
+    lost = rates[(rates["depth"] == depth) & (rates["init"] == init) & (rates["lr"] == worst)]
     listed = ", ".join(
         f"{row['diverged']:.0f} of {row['networks'] + row['diverged']:.0f} {row['activation']}"
-        for row in _ordered(at_worst).to_dict("records")
+        for row in _ordered(lost[lost["diverged"] > 0]).to_dict("records")
     )
-    text = f"At depth {depth} with {init}, rate {worst:g} makes networks diverge ({listed})"
-    if not safe.empty:
-        text += f"; at rate {safe.index.max():g} none does"
-    return [Finding(f"{text}.", "rate_map")]
+    text = (
+        f"At depth {depth} with {init}, rate {worst:g} makes networks diverge ({listed}); "
+        f"at rate {safe:g} none does."
+    )
+    return [Finding(text, "rate_map")]
 
 
 def _dying(dead: pd.DataFrame) -> list[Finding]:

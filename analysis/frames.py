@@ -7,6 +7,7 @@ sweep: the axes that vary are found, not assumed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -227,8 +228,11 @@ def _tuple(values: Any) -> tuple[Any, ...]:
 
 
 def in_order(labels: Iterable[str], known: Sequence[str]) -> list[str]:
-    """Return labels once each, sorted by the place of their first word in ``known``, then by name."""
+    """Return labels once each, by the place of their first word in ``known``, then by their numbers."""
     place = {name: index for index, name in enumerate(known)}
-    return sorted(
-        set(labels), key=lambda label: (place.get(label.split(" ")[0], len(place)), label)
-    )
+
+    def key(label: str) -> tuple[int, list[float], str]:
+        numbers = [float(text) for text in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", label)]
+        return place.get(label.split(" ")[0], len(place)), numbers, label
+
+    return sorted(set(labels), key=key)

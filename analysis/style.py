@@ -239,8 +239,10 @@ def not_run(axis: Axes) -> None:
 
 def save(figure: Figure, folder: Path, slug: str) -> None:
     """Write a figure as SVG and PNG whose bytes depend on what is drawn alone, and close it."""
-    figure.savefig(folder / f"{slug}.svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(folder / f"{slug}.png", metadata={"Software": None})
+    # some settings are read only now, the salt of the ids among them
+    with house_style():
+        figure.savefig(folder / f"{slug}.svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(folder / f"{slug}.png", metadata={"Software": None})
     plt.close(figure)
 
 

@@ -15,12 +15,12 @@ from analysis import figures, style
 from analysis.figures.trainability import linear_accuracy
 from analysis.frames import Study, best_rates
 from analysis.statistics import gradient_slope, student_interval
-from tests.sample import condition, make
+from tests import sample
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("sample"))
+    return sample.make(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,12 @@ def _close_figures():
 def panel(figure, row_names, column_names, row, column):
     """Return the axes of one panel of a grid drawn row by row."""
     return figure.axes[row_names.index(row) * len(column_names) + column_names.index(column)]
+
+
+def marks(axis):
+    """Return the markers drawn on an axis, in order."""
+    drawn = [line for line in axis.lines if len(line.get_xdata())]
+    return [line.get_marker() for line in drawn if line.get_marker() != "None"]
 
 
 ROWS = ["sigmoid", "relu", "identity"]
@@ -78,9 +84,9 @@ def test_atlas_draws_the_mean_decades_relative_to_the_last_hidden_layer(study, f
 def test_atlas_marks_gradients_that_are_zero_or_no_number_and_names_what_is_not_in_the_sweep(study):
     drawing = figures.atlas(study)
     zero = panel(drawing.figure, ROWS, COLUMNS, "relu", "zeros")
-    assert [line.get_marker() for line in zero.lines if len(line.get_xdata()) and line.get_marker() != "None"] == ["v", "v"]  # fmt: skip
+    assert marks(zero) == ["v", "v"]  # depth 2 and depth 5
     broken = panel(drawing.figure, ROWS, COLUMNS, "relu", "normal (std 1e+80)")
-    assert "x" in [line.get_marker() for line in broken.lines if len(line.get_xdata())]
+    assert marks(broken) == ["x", "x"]
     absent = panel(drawing.figure, ROWS, COLUMNS, "identity", "zeros")
     assert absent.texts[-1].get_text() == "not in the sweep"
     rows = drawing.table[drawing.table["init"] == "zeros"]
@@ -141,7 +147,7 @@ def test_slope_is_the_mean_of_each_networks_own_slope(study, folder):
 def test_the_rate_is_chosen_on_validation_and_a_lost_network_counts_as_none(study):
     (variant,) = study.trained
     best = best_rates(variant.cells)
-    for (activation, init, depth), part in variant.cells.groupby(["activation", "init", "depth"]):
+    for condition, part in variant.cells.groupby(["activation", "init", "depth"]):
         scores = {
             lr: np.mean([
                 row["final_validation_accuracy"] if row["status"] == "ok" else 0.0
@@ -149,7 +155,7 @@ def test_the_rate_is_chosen_on_validation_and_a_lost_network_counts_as_none(stud
             ])
             for lr, rows in part.groupby("lr")
         }  # fmt: skip
-        chosen = best.query("activation == @activation and init == @init and depth == @depth")
+        chosen = best[(best[["activation", "init", "depth"]] == list(condition)).all(axis=1)]
         assert set(chosen["lr"]) == {min(lr for lr in scores if scores[lr] == max(scores.values()))}
 
 
@@ -217,12 +223,12 @@ def test_an_activation_has_one_colour_in_every_figure(study):
 def test_other_settings_that_vary_divide_the_study(tmp_path):
     shared = {"depth": 4, "activation": "relu", "init": "he_normal", "steps": 2, "seeds": 1}
     sgd = {"name": "sgd", "lr": 0.1}
-    folder = make(
+    folder = sample.make(
         tmp_path,
         [
-            condition(**shared, optim=sgd),
-            condition(**{**shared, "seeds": 2}, optim=sgd, data={"name": "moons"}),
-            condition(**shared, optim={"name": "adam", "lr": 0.1}),
+            sample.condition(**shared, optim=sgd),
+            sample.condition(**{**shared, "seeds": 2}, optim=sgd, data={"name": "moons"}),
+            sample.condition(**shared, optim={"name": "adam", "lr": 0.1}),
         ],
     )
     study = Study(folder)
@@ -241,10 +247,10 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
     ],
 )
 def test_a_figure_that_does_not_apply_says_why_and_the_others_are_drawn(tmp_path, settings, absent):
-    one = condition(
+    one = sample.condition(
         activation="relu", init="he_normal", optim={"name": "sgd", "lr": 0.1}, **settings
     )
-    study = Study(make(tmp_path, [one | {"seeds": 1}]))
+    study = Study(sample.make(tmp_path, [one | {"seeds": 1}]))
     for drawer in (*figures.START, *figures.TRAINING):
         if drawer.__name__ in absent:
             with pytest.raises(figures.NotApplicable, match=r"\w+ \w+ \w+"):

@@ -81,7 +81,8 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
         f"Signal gradient at the start relative to the last hidden layer, mean of log10 over seeds "
         f"({networks(len(variant.cells))}). Each row of a panel is a network of that depth, from its "
         f"first layer at the left; blue: the gradient has vanished on its way to the layer, red: it has "
-        f"exploded, pale: it arrives as it left. The number is the factor to layer 1 of the deepest "
+        f"exploded, pale: it arrives as it left, "
+        f"▼: it is exactly 0, ×: it is no number. The number is the factor to layer 1 of the deepest "
         f"network. Look along a row of panels to see what the initializer does, and at identity (where "
         f"it is in the sweep) for what the same weights do without an activation.",
         f"Grid of heat maps, {len(activations)} activations by {len(inits)} initializers, of the "

@@ -16,6 +16,9 @@ from study.training import PackResult, train_pack
 
 CPU = torch.device("cpu")
 
+# as the workers do; two threads stall each other for seconds where test processes share the cores
+torch.set_num_threads(1)
+
 
 def _group(value: Any) -> dict[str, Any]:
     return {"name": value} if isinstance(value, str) else dict(value)

@@ -120,6 +120,22 @@ def test_a_network_of_dead_relus_has_exact_zeros_below_and_every_unit_counted(
     np.testing.assert_array_equal(quantity(result, "grad_zeros")[:3], [8 * 64, 64, 64])
 
 
+@pytest.mark.parametrize(("offset", "dead"), [(12.0, 0), (30.0, 8)])
+def test_a_unit_is_dead_where_its_slope_is_0_in_float64_not_where_float32_would_lose_it(
+    offset: float, dead: int, register: Register
+) -> None:
+    def pushed(draw: LayerDraw) -> tuple[Array, Array]:
+        return draw.weight / 100, np.full_like(draw.bias, offset if draw.layer == 2 else 0.0)
+
+    register(INITIALIZERS, pushed)
+    result = train(cells("tanh", "pushed", width=8))
+    hold_against_reference(result, 0)
+    # tanh'(12) = 1.5e-10 is 1 − 1 in float32; tanh'(30) = 4e-26 is 1 − 1 in float64 too
+    assert quantity(result, "dead_units")[1] == dead
+    assert quantity(result, "saturated_share")[1] == 1
+    assert quantity(result, "dead_units")[0] == quantity(result, "saturated_share")[0] == 0
+
+
 def test_what_float32_alone_overflows_is_measured_in_float64() -> None:
     # z grows by 4e10 a layer: beyond float32's 3e38 in layer 4, far below float64's 2e308
     result = train(cells("relu", {"name": "normal", "std": 1e10}, steps=1))

@@ -28,6 +28,10 @@ report: install ## train the standard grid (minutes; continues where it stopped)
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2
 
+.PHONY: docs
+docs: install ## write docs/schema.md from the schema
+	$(BIN)/python -m study.schema > docs/schema.md
+
 .PHONY: check
 check: install ## lint and types
 	$(BIN)/ruff check .

@@ -234,7 +234,8 @@ LAYERS: tuple[Column, ...] = (
         "dead_units",
         "int64",
         "units",
-        "Units with φ′(z) = 0 on every sample of the probe set, in float64; NULL at the output layer and where z holds NaN.",
+        "Units with φ′(z) = 0 on every sample of the probe set, in float64; NULL at the output layer "
+        "and where z holds NaN.",
         "dead units",
     ),
     Column(
@@ -281,3 +282,30 @@ TABLES: dict[str, tuple[Column, ...]] = {"cells": CELLS, "curves": CURVES, "laye
 def column(table: str, name: str) -> Column:
     """Return one column of a table by its name."""
     return next(column for column in TABLES[table] if column.name == name)
+
+
+def markdown() -> str:
+    """Return the schema as the page ``docs/schema.md``."""
+    lines = [
+        "# What the records hold",
+        "",
+        "Made by `python -m study.schema`. NULL: not defined there; NaN: measured, and not a number.",
+        "A row of `curves` and `layers` describes the weights before the next update.",
+    ]
+    for table, columns in TABLES.items():
+        lines += [
+            "",
+            f"## `{table}`",
+            "",
+            "| column | type | unit | what it holds |",
+            "|---|---|---|---|",
+        ]
+        for one in columns:
+            source = f" Source: {one.source}." if one.source else ""
+            text = f"{one.definition}{source}".replace("|", "\\|")
+            lines.append(f"| `{one.name}` | {one.kind} | {one.unit} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -28,6 +28,10 @@ report: install ## train the standard grid (minutes; continues where it stopped)
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2
 
+.PHONY: bench
+bench: install ## the product against a one-network loop and bare products; writes benchmarks/results
+	$(BIN)/python -m benchmarks.engine
+
 .PHONY: docs
 docs: install ## write docs/schema.md from the schema
 	$(BIN)/python -m study.schema > docs/schema.md

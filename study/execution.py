@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -194,7 +194,7 @@ def _run_in_processes(
 ) -> Iterator[Message]:
     # a fork of a process that has threads may hang: workers come from a server that has none
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["study.execution"])
     running: dict[Connection, tuple[Any, Pack]] = {}
@@ -220,23 +220,23 @@ def _run_in_processes(
         while queue and len(running) < count:
             hire()
         while running:
-            for connection in list(wait(list(running))):
-                process, pack = running[connection]  # type: ignore[index]
+            for connection in cast(list[Connection], wait(list(running))):
+                process, pack = running[connection]
                 try:
-                    message = connection.recv()  # type: ignore[union-attr]
+                    message = connection.recv()
                 except (EOFError, OSError):
                     process.join()
-                    del running[connection]  # type: ignore[arg-type]
+                    del running[connection]
                     yield Lost(pack.id, f"its worker process ended with code {process.exitcode}")
                     if queue:
                         hire()
                     continue
                 if not isinstance(message, Progress):
                     if queue:
-                        assign(connection, process)  # type: ignore[arg-type]
+                        assign(connection, process)
                     else:
-                        send(connection, None)  # type: ignore[arg-type]
-                        del running[connection]  # type: ignore[arg-type]
+                        send(connection, None)
+                        del running[connection]
                 yield message
     finally:
         for process, _ in running.values():

@@ -6,6 +6,7 @@ network is a stack of one cell.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Shape:
     def fans(self) -> list[tuple[int, int]]:
         """Return (in, out) of every layer from the input on."""
         units = [self.inputs, *[self.width] * (self.depth - 1), self.outputs]
-        return list(zip(units[:-1], units[1:], strict=True))
+        return list(itertools.pairwise(units))
 
 
 class StackedLinear(nn.Module):
@@ -97,6 +98,10 @@ class StackedActivation(nn.Module):
         parts = z.split(self.counts)
         return torch.cat([one(part) for one, part in zip(self.slices, parts, strict=True)])
 
+    def each_slice(self) -> Iterator[ActivationSlice]:
+        """Yield the activation of each run of cells."""
+        yield from self.slices  # type: ignore[misc]
+
     def learned(self, name: str, device: torch.device) -> Tensor:
         """Return a learnable argument of every cell, ``[cell]``, NaN where a cell has none."""
         return torch.cat(
@@ -104,14 +109,17 @@ class StackedActivation(nn.Module):
                 getattr(one, name).detach().view(-1).double()
                 if name in one.traits.learnable
                 else torch.full((one.cells,), torch.nan, dtype=torch.float64, device=device)
-                for one in self.slices
+                for one in self.each_slice()
             ]
         )
 
     def trait(self, read: Callable[[Traits], float]) -> Tensor:
         """Return a number read from the traits of every cell's activation, ``[cell]``."""
         return torch.cat(
-            [torch.full((one.cells,), read(one.traits), dtype=torch.float64) for one in self.slices]
+            [
+                torch.full((one.cells,), read(one.traits), dtype=torch.float64)
+                for one in self.each_slice()
+            ]
         )
 
 
@@ -164,7 +172,7 @@ class StackedNetwork(nn.Module):
 
     def parameters_per_cell(self) -> Tensor:
         """Return how many trained numbers each cell has, ``[cell]``."""
-        cells = self.layers[0].linear.weight.shape[0]
+        cells = next(self.each_layer()).linear.weight.shape[0]
         count = torch.zeros(cells, dtype=torch.int64)
         for layer in self.each_layer():
             count += sum(p[0].numel() for p in layer.linear.parameters())

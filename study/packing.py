@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,10 +93,7 @@ def plan_packs(cells: Iterable[Cell], device: str, attempt: int = 0) -> list[Pac
         group.sort(key=_order_in_stack)
         count = -(-len(group) // largest_pack(group[0], device))
         bounds = [len(group) * index // count for index in range(count + 1)]
-        packs += [
-            Pack.of(group[low:high], attempt)
-            for low, high in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        packs += [Pack.of(group[low:high], attempt) for low, high in itertools.pairwise(bounds)]
     return sorted(packs, key=lambda pack: (-pack.work, pack.id))
 
 

@@ -68,6 +68,12 @@ def power_of_two(values: Tensor) -> Tensor:
     return torch.where(torch.isfinite(largest) & (largest > 0), scale, 1.0)
 
 
+def gradient_of(parameter: Tensor) -> Tensor:
+    """Return a parameter's gradient, which a backward pass has left there."""
+    assert parameter.grad is not None
+    return parameter.grad
+
+
 def _per_cell(scale: Tensor, like: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (like.dim() - 1))
 
@@ -249,12 +255,12 @@ class Probe:
         for index, layer in enumerate(self.twin.each_layer()):
             linear = layer.linear
             found = {
-                "weight_grad_norm": norm(linear.weight.grad),
+                "weight_grad_norm": norm(gradient_of(linear.weight)),
                 "weight_norm": norm(linear.weight.detach()),
                 **signals[index],
             }
             if linear.bias is not None:
-                found["bias_grad_norm"] = norm(linear.bias.grad)
+                found["bias_grad_norm"] = norm(gradient_of(linear.bias))
             self.buffer.write(row, index, **found)
         self.twin.zero_grad(set_to_none=True)
 
@@ -308,7 +314,7 @@ class Probe:
         """Count exact zeros and non-finite entries in the gradient as trained."""
         row = self.steps.index(step)
         for index, layer in enumerate(self.network.each_layer()):
-            gradient = layer.linear.weight.grad
+            gradient = gradient_of(layer.linear.weight)
             self.buffer.write(
                 row,
                 index,

@@ -102,8 +102,9 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
 def _first_bad_layer(result: PackResult, position: int, bad: int) -> int | None:
     """Return the lowest layer with a non-finite z at the first probe step from ``bad`` on."""
     probe = next(i for i, step in enumerate(result.probe_steps) if step >= bad)
-    squares = result.layers[probe, :, INDEX["z_second_moment"], position]
-    layers = np.flatnonzero(~np.isfinite(squares))
+    # the mean, not the second moment: z² overflows where z is still a number
+    means = result.layers[probe, :, INDEX["z_mean"], position]
+    layers = np.flatnonzero(~np.isfinite(means))
     return int(layers[0]) + 1 if len(layers) else None
 
 

@@ -55,9 +55,8 @@ class Number:
             most = "below" if self.open_high else "at most" if bounds else "of at most"
             bounds.append(f"{most} {self.high:{form}}")
         others = [f"'{word}'" for word in self.words] + ["null"] * self.optional
-        return " or ".join(
-            [" and ".join([f"{kind} {bounds[0]}", *bounds[1:]] if bounds else [kind])] + others
-        )
+        number = " and ".join([f"{kind} {bounds[0]}", *bounds[1:]] if bounds else [kind])
+        return " or ".join([number, *others])
 
     def check(self, path: str, value: Any) -> Any:
         """Return the value in its canonical type.

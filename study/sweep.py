@@ -114,9 +114,9 @@ def missing_packs(
                 if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
                     planned[cell.id] = pack
     commits = store.read_commits()
-    for commit in commits:
-        store.verify(commit)
-    committed = {commit.pack for commit in commits}
+    for one in commits:
+        store.verify(one)
+    committed = {one.pack for one in commits}
     final = final_commits(commits)
     waiting: dict[str, Pack] = {}
     unplanned: dict[int, list[Cell]] = {}
@@ -124,9 +124,9 @@ def missing_packs(
         commit = final.get(cell.id)
         if commit is not None and commit.statuses[cell.id] in FINISHED:
             continue
-        pack = planned.get(cell.id)
-        if pack is not None and pack.id not in committed:
-            waiting[pack.id] = pack
+        place = planned.get(cell.id)
+        if place is not None and place.id not in committed:
+            waiting[place.id] = place
         else:
             attempt = 0 if commit is None else commit.attempt + 1
             unplanned.setdefault(attempt, []).append(cell)

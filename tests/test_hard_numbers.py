@@ -169,10 +169,6 @@ def test_what_float64_overflows_too_is_non_finite_from_there_on(dtype: str) -> N
     assert (row["status"], row["first_bad_step"]) == ("diverged", 0)
 
 
-@pytest.mark.xfail(
-    reason="z² overflows half as many layers up: _first_bad_layer looks at z_second_moment and "
-    "should at z_mean; a change of recorded numbers, which waits for the next NUMERICS_VERSION"
-)
 def test_the_first_bad_layer_is_the_lowest_whose_z_is_not_finite() -> None:
     [row] = tables(overflowing("float64"))["cells"].to_pylist()
     assert row["first_bad_layer"] == 11

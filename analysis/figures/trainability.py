@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -212,7 +215,7 @@ def _legend(activations: list[str], drawn: pd.DataFrame, linear: float) -> list[
 
 
 def _map_panel(
-    axis: Axes, part: pd.DataFrame, depths: list[int], rates: list[float], norm: object
+    axis: Axes, part: pd.DataFrame, depths: list[int], rates: list[float], norm: Callable[[float], Any]
 ) -> None:
     if part.empty:
         style.not_run(axis)
@@ -229,7 +232,7 @@ def _map_panel(
     for _, row in part.iterrows():
         x, y = depths.index(row["depth"]), rates.index(row["lr"])
         if np.isfinite(row["mean"]):
-            face = viridis(norm(row["mean"]))  # type: ignore[operator]
+            face = tuple(viridis(float(norm(row["mean"]))))
         elif row["diverged"] or row["failed"]:
             face = (0.0, 0.0, 0.0, 1.0)
         else:

@@ -79,6 +79,7 @@ def arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="60 steps, one round, 8 networks; writes nothing"
     )
     chosen = parser.parse_args()
+    RESULTS.parent.mkdir(exist_ok=True)  # git keeps no empty folder
     if not chosen.quick and not chosen.write.parent.is_dir():
         parser.error(f"cannot write {chosen.write}: there is no such folder.")
     if chosen.quick:

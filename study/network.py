@@ -102,12 +102,12 @@ class StackedActivation(nn.Module):
         """Yield the activation of each run of cells."""
         yield from self.slices  # type: ignore[misc]
 
-    def learned(self, name: str, device: torch.device) -> Tensor:
-        """Return a learnable argument of every cell, ``[cell]``, NaN where a cell has none."""
+    def learned(self, device: torch.device) -> Tensor:
+        """Return the learnable argument of every cell, ``[cell]``, NaN where it has not just one."""
         return torch.cat(
             [
-                getattr(one, name).detach().view(-1).double()
-                if name in one.traits.learnable
+                getattr(one, one.traits.learnable[0]).detach().view(-1).double()
+                if len(one.traits.learnable) == 1
                 else torch.full((one.cells,), torch.nan, dtype=torch.float64, device=device)
                 for one in self.each_slice()
             ]
@@ -170,6 +170,18 @@ class StackedNetwork(nn.Module):
         groups = [{"params": weights, "weight_decay": weight_decay}]
         return groups + ([{"params": others, "weight_decay": 0.0}] if others else [])
 
+    def parameters_of_cells(self) -> Iterator[tuple[Tensor, slice]]:
+        """Yield every parameter ``[cell, …]`` with the cells of the stack that it belongs to."""
+        for layer in self.each_layer():
+            for parameter in layer.linear.parameters():
+                yield parameter, slice(None)
+            if isinstance(layer.activation, StackedActivation):
+                first = 0
+                for one in layer.activation.each_slice():
+                    for parameter in one.parameters():
+                        yield parameter, slice(first, first + one.cells)
+                    first += one.cells
+
     def parameters_per_cell(self) -> Tensor:
         """Return how many trained numbers each cell has, ``[cell]``."""
         cells = next(self.each_layer()).linear.weight.shape[0]
@@ -188,11 +200,7 @@ def cell_losses(logits: Tensor, labels: Tensor) -> Tensor:
         logits: ``[cell, batch, class]``.
         labels: ``[cell, batch]``, integers.
     """
-    cells, batch, classes = logits.shape
-    flat = F.cross_entropy(
-        logits.reshape(cells * batch, classes), labels.reshape(cells * batch), reduction="none"
-    )
-    return flat.view(cells, batch).mean(dim=1)
+    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1)
 
 
 def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:

@@ -56,23 +56,26 @@ def adam(
     return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps)
 
 
-def clip_per_cell(parameters: Iterable[Tensor], clip_norm: float) -> None:
+def clip_per_cell(parameters: Iterable[tuple[Tensor, slice]], cells: int, clip_norm: float) -> None:
     """Scale each cell's gradient down to ``clip_norm`` where its norm over all parameters exceeds it.
 
     Args:
-        parameters: tensors ``[cell, …]`` of one stack, their ``grad`` changed in place.
+        parameters: tensors ``[cell, …]`` of one stack, their ``grad`` changed in place, each with the
+            cells that it belongs to.
+        cells: cells of the stack.
         clip_norm: the largest norm left.
 
     Source:
         Pascanu et al. 2013, arXiv:1211.5063, algorithm 1, for each cell apart.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack(
-        [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64) for g in gradients]
-    )
-    total = torch.linalg.vector_norm(norms, dim=0)
+    gradients = [(p.grad, own) for p, own in parameters if p.grad is not None]
+    squares = torch.zeros(cells, dtype=torch.float64, device=gradients[0][0].device)
+    for gradient, own in gradients:
+        norms = torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
+        squares[own] += norms.square()
+    total = squares.sqrt()
     # An infinite or NaN norm must not zero the gradient it belongs to: it stays as it is and diverges.
     scale = torch.where(total > clip_norm, clip_norm / total, 1.0)
     scale = torch.where(torch.isfinite(total), scale, 1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.to(gradient.dtype).view(-1, *[1] * (gradient.dim() - 1)))
+    for gradient, own in gradients:
+        gradient.mul_(scale[own].to(gradient.dtype).view(-1, *[1] * (gradient.dim() - 1)))

@@ -11,8 +11,8 @@ from study import NUMERICS_VERSION
 from study.cell import Cell, Settings, canonical_json, digest
 from study.schema import SCHEMA_VERSION
 
-CPU_SIGNAL_BYTES = 3 * 2**19
-"""On a CPU a pack's signals of one layer should stay in cache: 48 cells of width 64 at batch 128."""
+CPU_SIGNAL_BYTES = 3 * 2**18
+"""On a CPU a pack's signals of one layer should stay in cache: 24 cells of width 64 at batch 128."""
 
 CPU_MOST_CELLS = 128
 """Beyond some hundred small cells the calls are paid for and only memory grows."""

@@ -55,6 +55,10 @@ def probe_steps(steps: int, count: int) -> list[int]:
     return sorted({0, steps, *(round(float(step)) for step in spaced)})
 
 
+EXTREME = 2.0**400
+"""Beyond it, and below its inverse, squares are computed on scaled numbers."""
+
+
 def power_of_two(values: Tensor) -> Tensor:
     """Return per cell the power of two just above its largest magnitude, ``[cell]``.
 
@@ -122,14 +126,24 @@ class _UnitSums:
             layer.activation if isinstance(layer.activation, StackedActivation) else None
         )
         self.sums: dict[str, Tensor] = {}
+        self.scale: Tensor | float | None = None
         self.threshold: Tensor | None = None
 
     def add(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def see_z(self, z: Tensor) -> None:
+        if self.scale is None:
+            self.scale = _scale_of_extremes(z)
+        if isinstance(self.scale, Tensor):
+            z = z / _per_cell(self.scale, z)
         self.add("z", z.sum(dim=1))
         self.add("z_square", _square_sum(z))
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether every z of the layer is a finite number, ``[cell]``."""
+        return torch.isfinite(self.sums["z_square"])
 
     def see_h(self, z: Tensor, h: Tensor, slope: Tensor) -> None:
         self.add("h", h.sum(dim=(1, 2)))
@@ -154,9 +168,11 @@ class _UnitSums:
         mean_vector = self.sums["z"] / self.samples
         units = mean_vector.shape[1]
         entries = self.samples * units
+        assert self.scale is not None
         found = {
-            "z_mean": mean_vector.mean(dim=1),
-            "z_second_moment": self.sums["z_square"] / entries,
+            "z_mean": mean_vector.mean(dim=1) * self.scale,
+            # in this order: the scale's square alone may overflow
+            "z_second_moment": self.sums["z_square"] / entries * self.scale * self.scale,
             "z_collapse": collapse(mean_vector, self.sums["z_square"] / self.samples),
         }
         if self.activation is None:
@@ -170,7 +186,7 @@ class _UnitSums:
             "dead_units": torch.where(
                 known, (self.sums["steepest"] == 0).sum(dim=1).double(), torch.nan
             ),
-            "act_slope": self.activation.learned("slope", mean_vector.device),
+            "act_slope": self.activation.learned(mean_vector.device),
         }
         if "saturated" in self.sums:
             assert self.threshold is not None
@@ -179,6 +195,15 @@ class _UnitSums:
                 meant, self.sums["saturated"] / entries, torch.nan
             )
         return found
+
+
+def _scale_of_extremes(z: Tensor) -> Tensor | float:
+    """Return a power of two for every cell if some cell's squares might leave float64's range, else 1."""
+    largest = torch.linalg.vector_norm(z.flatten(1), ord=torch.inf, dim=1)
+    extreme = torch.isfinite(largest) & ((largest > EXTREME) | (largest < 1 / EXTREME))
+    if not extreme.any():
+        return 1.0
+    return torch.where(extreme, power_of_two(z), 1.0)
 
 
 def _square_sum(values: Tensor) -> Tensor:
@@ -208,6 +233,9 @@ class Probe:
         self.buffer = ProbeBuffer(len(steps), layers, cells, inputs.device)
         nothing = torch.full(
             (len(steps), cells), torch.nan, dtype=torch.float64, device=inputs.device
+        )
+        self.finite = torch.ones(
+            (len(steps), layers, cells), dtype=torch.bool, device=inputs.device
         )
         self.losses = nothing.clone()
         self.accuracies = nothing.clone()
@@ -307,6 +335,7 @@ class Probe:
                 handle.remove()
         for index, unit_sums in enumerate(sums):
             self.buffer.write(row, index, **unit_sums.results())
+            self.finite[row, index] = unit_sums.finite
         self.losses[row] = cell_losses(logits, self.labels)
         self.accuracies[row] = accuracy(logits, self.labels)
 

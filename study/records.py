@@ -102,9 +102,7 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
 def _first_bad_layer(result: PackResult, position: int, bad: int) -> int | None:
     """Return the lowest layer with a non-finite z at the first probe step from ``bad`` on."""
     probe = next(i for i, step in enumerate(result.probe_steps) if step >= bad)
-    # the mean, not the second moment: z² overflows where z is still a number
-    means = result.layers[probe, :, INDEX["z_mean"], position]
-    layers = np.flatnonzero(~np.isfinite(means))
+    layers = np.flatnonzero(~result.z_finite[probe, :, position])
     return int(layers[0]) + 1 if len(layers) else None
 
 
@@ -170,7 +168,7 @@ def _undefined(result: PackResult, kept: list[int]) -> dict[str, NDArray[np.bool
         traits = ACTIVATIONS[result.cells[position].settings["activation"]["name"]].extra
         if traits.largest_slope is None:
             absent["saturated_share"][row] = True
-        if "slope" not in traits.learnable:
+        if len(traits.learnable) != 1:
             absent["act_slope"][row] = True
     return absent
 
@@ -188,6 +186,7 @@ def failed_tables(cells: Sequence[Cell], shape: Shape, why: str) -> dict[str, pa
             probed=np.zeros((1, 4, len(cells))),
             final=None,
             first_bad_step=nothing,
+            z_finite=np.ones((1, shape.depth, len(cells)), dtype=bool),
             parameters=nothing,
             errors=dict.fromkeys(range(len(cells)), why),
         )

@@ -80,7 +80,8 @@ CELLS: tuple[Column, ...] = (
         "first_bad_step",
         "int64",
         "step",
-        "First step at which the batch loss or a weight is not finite; NULL if none.",
+        "First step at which a weight or a loss (of the batch, the probe set, the test samples or, at "
+        "the end, a whole split) is not finite; NULL if none.",
     ),
     Column(
         "first_bad_layer",
@@ -189,7 +190,7 @@ LAYERS: tuple[Column, ...] = (
         "z_second_moment",
         "double",
         "1",
-        "Mean of z² over probe set and units.",
+        "Mean of z² over probe set and units; 0 or infinite where z² leaves float64's range.",
         "second moment of z",
         "Poole et al. 2016, eq. 3",
     ),
@@ -257,7 +258,7 @@ LAYERS: tuple[Column, ...] = (
         "act_slope",
         "double",
         "1",
-        "The layer's learned slope (PReLU); NULL elsewhere.",
+        "The layer's learned number (PReLU's slope); NULL where the activation has not just one.",
         "learned slope",
     ),
     Column(

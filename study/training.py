@@ -20,7 +20,7 @@ from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, s
 from study.optimizers import OPTIMIZERS, clip_per_cell
 from study.probe import Probe, accuracy, probe_steps
 
-EVALUATION_CHUNK = 256
+EVALUATION_CHUNK = 128
 """Samples evaluated at a time."""
 
 Settings = dict[str, Any]
@@ -38,7 +38,8 @@ class PackResult:
         batch_loss: ``[step, cell]`` for steps 0 … ``steps``.
         probed: ``[probe step, 4, cell]``: train loss and accuracy, test loss and accuracy.
         final: ``[6, cell]``: loss and accuracy on train, validation and test; None where steps = 0.
-        first_bad_step: ``[cell]``, −1 where everything stayed finite.
+        first_bad_step: ``[cell]``, −1 where every loss and weight stayed finite.
+        z_finite: ``[probe step, layer, cell]``, whether every z of the probe set is a finite number.
         parameters: ``[cell]``, trained numbers.
         errors: why cells failed, by position in the pack.
     """
@@ -51,6 +52,7 @@ class PackResult:
     probed: NDArray[np.float64]
     final: NDArray[np.float64] | None
     first_bad_step: NDArray[np.int64]
+    z_finite: NDArray[np.bool_]
     parameters: NDArray[np.int64]
     errors: dict[int, str] = field(default_factory=dict)
 
@@ -92,7 +94,8 @@ class PackData:
             axis=1,
         )
         self.order = torch.from_numpy(order).to(device)
-        self._rows = torch.arange(len(distinct), device=device).unsqueeze(1)
+        # where each seed's samples begin among those of all seeds
+        self._first = torch.arange(len(distinct), device=device).unsqueeze(1) * train_size
         self.train = self._stacked(lambda one: one.train)
 
     def _stacked(self, part: Callable[[SplitData], Split]) -> tuple[Tensor, Tensor]:
@@ -111,12 +114,10 @@ class PackData:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of a step: inputs ``[cell, batch, in]``, labels ``[cell, batch]``."""
-        chosen = self.order[step]
+        chosen = (self.order[step] + self._first)[self.seed_of_cell]
         inputs, labels = self.train
-        return (
-            inputs[self._rows, chosen][self.seed_of_cell],
-            labels[self._rows, chosen][self.seed_of_cell],
-        )
+        samples = inputs.flatten(0, 1).index_select(0, chosen.view(-1))
+        return samples.view(*chosen.shape, -1), labels.view(-1)[chosen]
 
 
 def shape_of(settings: Settings) -> Shape:
@@ -126,14 +127,28 @@ def shape_of(settings: Settings) -> Shape:
 
 
 def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
-    """Run an activation once on a small stack, so that a faulty one fails before it is packed."""
-    z = torch.zeros(1, 2, 3, dtype=dtype, requires_grad=True)
-    h = ActivationSlice(settings, 1, dtype)(z)
+    """Try an activation on small numbers, so that a faulty one fails before it is packed.
+
+    Raises:
+        ValueError: it changes shape or type, has no derivative, or mixes entries: what it made of one
+            network would depend on its neighbours.
+    """
+    name = settings["name"]
+    values = torch.linspace(-2.0, 2.0, 24, dtype=dtype)
+    z = values.view(2, 3, 4).requires_grad_()
+    function = ActivationSlice(settings, 2, dtype)
+    h = function(z)
     if h.shape != z.shape or h.dtype != z.dtype:
         raise ValueError(
-            f"activation={settings['name']} turns {z.dtype} {list(z.shape)} into {h.dtype} "
+            f"activation={name} turns {z.dtype} {list(z.shape)} into {h.dtype} "
             f"{list(h.shape)}; shape and type must stay"
         )
+    if not h.requires_grad:
+        raise ValueError(f"activation={name} returns a tensor without a gradient to z")
+    mixed = torch.randperm(24, generator=torch.Generator().manual_seed(0))
+    again = function(values[mixed].view(2, 3, 4)).flatten()
+    if not torch.allclose(again, h.flatten()[mixed], rtol=1e-4, atol=1e-6, equal_nan=True):
+        raise ValueError(f"activation={name} mixes entries of z; it must act on each by itself")
 
 
 def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int, str]]:
@@ -239,14 +254,17 @@ def train_pack(
             probe.count_gradient(step)
         if step < steps:
             if optim["clip_norm"] is not None:
-                clip_per_cell(network.parameters(), optim["clip_norm"])
+                clip_per_cell(network.parameters_of_cells(), len(cells), optim["clip_norm"])
             optimizer.step()
             if probed:
                 probe.measure_update(step)
         if probed and progress is not None:
             progress(step)
+    probed_losses = torch.cat(
+        [probe.losses[:, None], probe.accuracies[:, None], torch.stack(tests)], dim=1
+    )
     good = torch.isfinite(batch_loss) & weights_finite
-    first_bad = torch.where(good.all(dim=0), -1, (~good).int().argmax(dim=0))
+    good[schedule] &= torch.isfinite(probed_losses[:, ::2]).all(dim=1)
     final = None
     if steps > 0:
         parts: list[Callable[[SplitData], Split]] = [
@@ -257,25 +275,25 @@ def train_pack(
         final = torch.cat(
             [torch.stack(_evaluate(network, *data.for_cells(part))) for part in parts]
         )
+        good[steps] &= torch.isfinite(final[::2]).all(dim=0)
+    first_bad = torch.where(good.all(dim=0), -1, (~good).int().argmax(dim=0))
     return PackResult(
         cells=cells,
         shape=shape,
         probe_steps=schedule,
         layers=probe.buffer.values.cpu().numpy(),
         batch_loss=batch_loss.cpu().numpy(),
-        probed=torch.cat(
-            [probe.losses[:, None], probe.accuracies[:, None], torch.stack(tests)], dim=1
-        )
-        .cpu()
-        .numpy(),
+        probed=probed_losses.cpu().numpy(),
         final=None if final is None else final.cpu().numpy(),
         first_bad_step=first_bad.cpu().numpy(),
+        z_finite=probe.finite.cpu().numpy(),
         parameters=network.parameters_per_cell().numpy(),
         errors=errors,
     )
 
 
 def _all_finite(weights: Sequence[Tensor]) -> Tensor:
-    """Return whether every weight of each cell is finite, ``[cell]``; a sum in float64 cannot overflow."""
-    total = sum(w.detach().sum(dim=(1, 2), dtype=torch.float64) for w in weights)
-    return torch.isfinite(torch.as_tensor(total))
+    """Return whether every weight of each cell is finite, ``[cell]``."""
+    # 0 times infinity is NaN, and a sum of zeros cannot overflow
+    total = sum(w.detach().mul(0).sum(dim=(1, 2)) for w in weights)
+    return torch.as_tensor(total) == 0

@@ -146,3 +146,46 @@ def test_a_faulty_cell_is_reported_as_what_it_is_and_leaves_its_neighbours_bit_f
                 in (row["error"])
             )
             assert "/" not in row["error"]
+
+
+def mixing_networks(z: Tensor) -> Tensor:
+    return torch.softmax(z, 0)
+
+
+def mixing_samples(z: Tensor) -> Tensor:
+    return z - z.mean(dim=1, keepdim=True)
+
+
+def detached(z: Tensor) -> Tensor:
+    return torch.tanh(z).detach()
+
+
+@pytest.mark.parametrize(
+    ("activation", "why"),
+    [
+        (mixing_networks, "mixes entries of z; it must act on each by itself"),
+        (mixing_samples, "mixes entries of z; it must act on each by itself"),
+        (detached, "returns a tensor without a gradient to z"),
+    ],
+)
+def test_an_activation_whose_numbers_would_depend_on_its_neighbours_is_refused(
+    activation: Callable[[Tensor], Tensor], why: str, register: Register
+) -> None:
+    register(ACTIVATIONS, activation)
+    [row] = tables(train(cells(activation.__name__)))["cells"].to_pylist()
+    assert row["status"] == "failed"
+    assert f"activation={activation.__name__} {why}" in row["error"]
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+def test_no_activation_of_the_study_is_refused(activation: str) -> None:
+    [row] = tables(train(cells(activation, steps=0)))["cells"].to_pylist()
+    assert (row["status"], row["error"]) == ("ok", None)
+
+
+def test_a_network_whose_last_update_spoils_it_has_diverged_at_the_last_step() -> None:
+    # at a rate of 1e36 one update of Adam takes every weight to 1e36: finite, its outputs are not
+    optim = {"name": "adam", "lr": 1e6}
+    [row] = tables(train(cells("relu", depth=8, steps=1, optim=optim)))["cells"].to_pylist()
+    assert not math.isfinite(row["final_train_loss"])
+    assert (row["status"], row["first_bad_step"]) == ("diverged", 1)

@@ -190,3 +190,42 @@ def test_an_activation_that_gives_nan_makes_every_gradient_entry_count_as_non_fi
     assert np.isnan(quantity(result, "z_mean", 0)[1:]).all()
     assert np.isnan(quantity(result, "dead_units", 0)[1:]).all()
     hold_against_reference(result, 1)
+
+
+@pytest.mark.parametrize(("std", "activation"), [(1e-6, "tanh"), (1e6, "relu")])
+def test_collapse_is_the_same_where_squares_of_z_leave_the_range_of_float64(
+    std: float, activation: str
+) -> None:
+    # 40 layers of 16 units change z by 4·std each: to 1e-216 or 1e+264, and its square is 0 or infinite
+    shape = {"depth": 40, "steps": 0, "bias": False, "dtype": "float64"}
+    [deep] = [cells(activation, {"name": "normal", "std": std}, **shape)]
+    tamed = cells(
+        "relu" if activation == "relu" else "identity", {"name": "normal", "std": 0.25}, **shape
+    )
+    found, expected = train(deep), train(tamed)
+    last = quantity(found, "z_second_moment")[-5:]
+    assert not (np.isfinite(last) & (last > 0)).any()
+    # both are the same network but for a factor a layer (tanh is the identity below 1e-5), so the
+    # ratio is the same up to the rounding of 40 layers
+    np.testing.assert_allclose(
+        quantity(found, "z_collapse")[1:], quantity(expected, "z_collapse")[1:], rtol=1e-8
+    )
+
+
+def test_the_first_bad_layer_is_found_where_a_sum_of_z_overflows_before_z_does() -> None:
+    # z grows some 5 times a layer: a sum over 32 samples overflows a layer or two ahead of it
+    init = {"name": "normal", "std": 2.0}
+    [cell] = cells("relu", init, depth=560, steps=0, bias=False, dtype="float64")
+    layers, _, _, probes = plain_start(cell)
+    h = probes.numpy()
+    first_bad = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for layer, (weight, _) in enumerate(layers, start=1):
+            z = h @ weight.T
+            if not np.isfinite(z).all():
+                first_bad = layer
+                break
+            h = np.maximum(z, 0.0)
+    assert first_bad > 300
+    [row] = tables(train([cell]))["cells"].to_pylist()
+    assert row["first_bad_layer"] == first_bad

@@ -129,6 +129,18 @@ def test_clipping_takes_each_cells_own_norm_over_all_its_parameters() -> None:
     )
 
 
+def test_cells_of_several_activations_are_clipped_in_one_pack_as_each_alone() -> None:
+    # PReLU's slopes belong to some cells of the stack only
+    optim = {"name": "sgd", "lr": 0.1, "clip_norm": 0.5}
+    pack = [
+        cell for name in ("prelu", "relu", "tanh") for cell in cells(name, optim=optim, seeds=2)
+    ]
+    together = stored_rows(train(pack), pack)
+    for cell in pack:
+        alone = stored_rows(train([cell]), [cell])
+        assert all(set(rows) <= set(together[name]) for name, rows in alone.items())
+
+
 def test_an_update_lost_to_rounding_has_norm_0_whatever_the_gradient() -> None:
     # an update of 10⁻²⁰ times the gradient is below half the last bit of every weight above 10⁻¹³
     result = train(cells(steps=3, optim={"name": "sgd", "lr": 1e-20}))

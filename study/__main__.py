@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+OURS = ("study", "hydra_plugins")
+
 
 def main() -> int:
     """Return the exit code: 0, 1 if a cell failed, 2 for the user's error, 130 if interrupted."""
@@ -12,6 +14,31 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # cuBLAS reads it once, when CUDA starts; without it deterministic products are refused
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        return run_command_line()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in OURS:
+            raise
+        print(
+            f"cannot run: {sys.executable} has no package '{package}'; run `make install` and use "
+            ".venv/bin/python.",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt as stop:
+        kept = str(stop) or "what is finished is kept"
+        print(f"interrupted: {kept}; the same command continues the study.", file=sys.stderr)
+        return 130
+
+
+def run_command_line() -> int:
+    """Run what the command line asks for and return the exit code; a user's error is told.
+
+    Raises:
+        ModuleNotFoundError: a package that this program needs is not installed.
+        KeyboardInterrupt: by Ctrl-C; its message, if any, says what is finished.
+    """
     # not at the top: a worker process imports this file again and needs none of it
     from study import app, cli_errors
     from study.errors import StudyError
@@ -30,12 +57,6 @@ def main() -> int:
             raise sentence from error
     except StudyError as error:
         return cli_errors.tell(error)
-    except KeyboardInterrupt:
-        print(
-            "interrupted: finished packs are kept, and the same command continues the study.",
-            file=sys.stderr,
-        )
-        return 130
 
 
 if __name__ == "__main__":

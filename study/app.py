@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from study.errors import SettingError, StudyError
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 ONE_PER_SWEEP = ("name", "device")
+
+NOTICED = ("depth", "width", "activation", "init", "data", "optim", "steps", "seeds")
+"""Settings that are told when the default condition is run."""
+
+HELP_INDENT = 18
+"""The column at which the help page explains its settings."""
 
 Condition = dict[str, Any]
 
@@ -41,7 +48,8 @@ class StudyTask:
         """
         try:
             workers = hydra_setting("hydra.launcher.workers")
-            return self._run([plain_settings(config)], workers)[0]
+            dry_run = bool(hydra_setting("hydra.launcher.dry_run"))
+            return self._run([plain_settings(config)], workers, dry_run)[0]
         except StudyError as error:
             leave(error)
 
@@ -51,6 +59,7 @@ class StudyTask:
         *,
         overrides: Sequence[Sequence[str]],
         workers: int | None = None,
+        dry_run: bool = False,
     ) -> list[dict[str, int]]:
         """Run all conditions of a sweep and return their summaries in order.
 
@@ -58,14 +67,14 @@ class StudyTask:
             StudyError: a setting is not allowed; nothing has run.
         """
         del overrides  # the settings say it all
-        return self._run(configs, workers)
+        return self._run(configs, workers, dry_run)
 
     def jobs_dir(self, config: Mapping[str, Any]) -> str:
         """Return where the packed launcher may write Hydra's folder of this condition."""
         return f"outputs/{resolved_name(config)}/jobs"
 
     def _run(
-        self, configs: Sequence[Mapping[str, Any]], workers: int | None
+        self, configs: Sequence[Mapping[str, Any]], workers: int | None, dry_run: bool
     ) -> list[dict[str, int]]:
         refuse_moved_folders()
         if workers is not None and workers < 1:
@@ -76,12 +85,29 @@ class StudyTask:
         conditions = [{**config, "name": resolved_name(config)} for config in configs]
         for key in ONE_PER_SWEEP:
             refuse_swept(conditions, key)
+        if not hydra_setting("hydra.overrides.task"):
+            print(default_notice(conditions[0]), flush=True)
         from study.sweep import run_conditions  # imports torch, which --help must not wait for
 
         command = ["python", "-m", "study", *sys.argv[1:]]
-        summaries = run_conditions(conditions, command=command, workers=workers)
-        self.failed += sum(summary["failed"] for summary in summaries)
+        summaries = run_conditions(conditions, command=command, workers=workers, dry_run=dry_run)
+        if not dry_run:  # what failed in an earlier run has not failed now
+            self.failed += sum(summary["failed"] for summary in summaries)
         return summaries
+
+
+def default_notice(condition: Mapping[str, Any]) -> str:
+    """Return the line that says what is run when no setting was given."""
+    chosen = {
+        key: value["name"] if isinstance(value, Mapping) and "name" in value else value
+        for key, value in condition.items()
+        if key in NOTICED
+    }
+    settings = " ".join(f"{key}={chosen[key]}" for key in NOTICED if key in chosen)
+    return (
+        f"No settings given, so the default condition is run into outputs/{condition['name']}: "
+        f"{settings}. What else there is: python -m study --help"
+    )
 
 
 def hydra_setting(key: str) -> Any:
@@ -141,6 +167,26 @@ def refuse_moved_folders() -> None:
         value = hydra_setting(key)
         if value != expected and not (expected is False and value is None):
             raise SettingError(f"cannot set {key}={value}: {reason}.")
+
+
+def options_of(group: str) -> str:
+    """Return the settings of a group for the help page, from the files of its options.
+
+    First those that every option has, then each of the others with the options that have it.
+    """
+    files = sorted(Path(CONF, group).glob("*.yaml"))
+    owners: dict[str, list[str]] = {}
+    for path in files:
+        for key in OmegaConf.load(path):
+            if key != "name":
+                owners.setdefault(str(key), []).append(path.stem)
+    common = [key for key, options in owners.items() if len(options) == len(files)]
+    special = [f"{key} ({', '.join(owners[key])})" for key in owners if key not in common]
+    parts = [*([", ".join(common)] if common else []), *special]
+    return textwrap.fill("; ".join(parts), 96 - HELP_INDENT).replace("\n", "\n" + " " * HELP_INDENT)
+
+
+OmegaConf.register_new_resolver("options_of", options_of, replace=True)
 
 
 def main() -> int:

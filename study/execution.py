@@ -6,16 +6,15 @@ import multiprocessing
 import os
 import platform
 import signal
-import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, cast
 
 import numpy as np
@@ -56,6 +55,8 @@ class Lost:
 
 
 Message = Progress | Done | Lost
+
+Tell = Callable[[Message], None]
 
 
 def cores() -> int:
@@ -106,8 +107,8 @@ def exact_arithmetic(device: str) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
-def run_pack(pack: Pack, store: Store, device: str, tell: Callable[[Message], None]) -> None:
-    """Train a pack and commit its records; whatever happens is told, not raised.
+def run_pack(pack: Pack, store: Store, device: str, tell: Tell) -> None:
+    """Train a pack and commit its records; whatever happens is told, not raised, but an interrupt.
 
     Args:
         pack: the cells.
@@ -157,41 +158,44 @@ def _work(connection: Connection, folder: Path, device: str) -> None:
 
 
 def run_packs(
-    packs: Iterable[Pack], store: Store, device: str, workers: int | None = None
-) -> Iterator[Message]:
-    """Run packs and yield what happens, in the order in which it happens.
+    packs: Sequence[Pack], store: Store, device: str, workers: int | None, tell: Tell
+) -> None:
+    """Run packs; once this returns or raises, nothing of theirs is running any more.
 
     Args:
         packs: taken in this order.
         store: the study's folder.
         device: ``"cpu"`` or ``"cuda"``.
-        workers: worker processes; default one a core. On a GPU packs run in this process.
+        workers: worker processes; None = one a core. On a GPU packs run in this process.
+        tell: called with what happens, in the order in which it happens; what it raises ends the run.
     """
-    queue = deque(packs)
-    count = min(workers or cores(), len(queue))
-    if device == "cuda" or count <= 1:
-        for pack in queue:
-            yield from _run_in_thread(pack, store, device)
+    count = min(workers or cores(), len(packs))
+    if device == "cpu" and count > 1:
+        _run_in_processes(deque(packs), store, device, count, tell)
         return
-    yield from _run_in_processes(queue, store, device, count)
+    # in the main thread: a thread inside PyTorch when Python exits aborts the process
+    for pack in packs:
+        run_pack(pack, store, device, tell)
 
 
-def _run_in_thread(pack: Pack, store: Store, device: str) -> Iterator[Message]:
-    """Run one pack in a thread of this process and yield its messages as they come."""
-    told: SimpleQueue[Message] = SimpleQueue()
-    thread = threading.Thread(target=run_pack, args=(pack, store, device, told.put), daemon=True)
-    thread.start()
-    while True:
-        message = told.get()
-        yield message
-        if not isinstance(message, Progress):
-            break
-    thread.join()
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Keep Ctrl-C waiting, and have processes that are started meanwhile never see it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # it would let Ctrl-C through again, were it started by the first worker
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_in_processes(
-    queue: deque[Pack], store: Store, device: str, count: int
-) -> Iterator[Message]:
+    queue: deque[Pack], store: Store, device: str, count: int, tell: Tell
+) -> None:
     # a fork of a process that has threads may hang: workers come from a server that has none
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
@@ -202,9 +206,10 @@ def _run_in_processes(
     def hire() -> None:
         here, there = context.Pipe()
         process = context.Process(target=_work, args=(there, store.folder, device), daemon=True)
-        process.start()
-        there.close()
-        assign(here, process)
+        with interrupts_held_back():
+            process.start()
+            there.close()
+            assign(here, process)
 
     def assign(connection: Connection, process: Any) -> None:
         pack = queue.popleft()
@@ -227,7 +232,7 @@ def _run_in_processes(
                 except (EOFError, OSError):
                     process.join()
                     del running[connection]
-                    yield Lost(pack.id, f"its worker process ended with code {process.exitcode}")
+                    tell(Lost(pack.id, f"its worker process ended with code {process.exitcode}"))
                     if queue:
                         hire()
                     continue
@@ -237,7 +242,9 @@ def _run_in_processes(
                     else:
                         send(connection, None)
                         del running[connection]
-                yield message
+                tell(message)
     finally:
         for process, _ in running.values():
             process.terminate()
+        for process, _ in running.values():
+            process.join()

@@ -41,12 +41,19 @@ class Registry(Generic[Extra]):
         self._entries: dict[str, Entry[Extra]] = {}
 
     def register(self, extra: Extra | None = None) -> Callable[[Callable], Callable]:
-        """Return a decorator that registers a function under its own name."""
+        """Return a decorator that registers a function under its own name.
+
+        The decorator raises:
+            SettingError: the name is taken.
+        """
 
         def add(function: Callable) -> Callable:
             name = function.__name__.rstrip("_")
             if name in self._entries:
-                raise ValueError(f"{self.kind} '{name}' is registered already")
+                raise SettingError(
+                    f"cannot register {self.kind} '{name}' a second time, as {function.__module__} "
+                    "does: give one of the two functions another name, or remove it."
+                )
             keywords = {
                 parameter.name: parameter.default
                 for parameter in inspect.signature(function).parameters.values()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
 from study.cell import Cell, Settings, cells_of
 from study.datasets import pool
 from study.errors import SettingError, StudyError
-from study.execution import Lost, Progress, environment, run_packs
+from study.execution import Lost, Message, Progress, environment, run_packs
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
 from study.records import failed_tables
 from study.settings import canonical_condition, check_device, study_name
@@ -24,9 +26,15 @@ OUTPUTS = Path("outputs")
 
 FINISHED = ("ok", "diverged")
 
+SHOWN_REASONS = 5
+"""How many different errors are printed at the end of a run; all are in the records."""
+
 
 def run_conditions(
-    conditions: Sequence[Mapping[str, Any]], command: Sequence[str], workers: int | None = None
+    conditions: Sequence[Mapping[str, Any]],
+    command: Sequence[str],
+    workers: int | None = None,
+    dry_run: bool = False,
 ) -> list[dict[str, int]]:
     """Train every network of the conditions that the study does not hold yet.
 
@@ -36,9 +44,38 @@ def run_conditions(
         conditions: composed settings, one dictionary a condition; all of one ``name`` and ``device``.
         command: what the user typed, kept in the plan.
         workers: worker processes on the CPU; default one a core.
+        dry_run: say what would run, and neither train nor write.
 
     Returns:
         For each condition how many cells it has, and how many are ok, diverged and failed.
+
+    Raises:
+        StudyError: a setting, the device, the data or the folder cannot be used.
+        KeyboardInterrupt: its message says how much is finished.
+    """
+    checked, store, device = check_conditions(conditions)
+    cells = cells_of(checked)
+    packs, new = missing_packs(cells, store, device)
+    status = cell_statuses(store)
+    if dry_run:
+        print(f"{store.folder.as_posix()} on {device}: {_grid(checked, len(cells))}")
+    print(_outlook(cells, status, len(packs)), flush=True)
+    if dry_run:
+        print("This was a dry run: nothing was trained or written.")
+    else:
+        store.create()
+        if new:
+            store.write_plan(plan_document(new, device, command))
+        _run(packs, store, device, workers)
+        status = cell_statuses(store)
+        _report(cells, status, store)
+    return [_summary(settings, seeds, status) for settings, seeds in checked]
+
+
+def check_conditions(
+    conditions: Sequence[Mapping[str, Any]],
+) -> tuple[list[tuple[Settings, list[int]]], Store, str]:
+    """Return canonical settings and seeds of each condition, the study's folder and the device.
 
     Raises:
         StudyError: a setting, the device, the data or the folder cannot be used.
@@ -53,16 +90,7 @@ def run_conditions(
         pool(data)
     store = Store(OUTPUTS / name)
     store.check_writable()
-    cells = cells_of(checked)
-    packs, new = missing_packs(cells, store, device)
-    store.create()
-    if new:
-        store.write_plan(plan_document(new, device, command))
-    _run(packs, store, device, workers)
-    status = cell_statuses(store)
-    summaries = [_summary(settings, seeds, status) for settings, seeds in checked]
-    _report(cells, status, store)
-    return summaries
+    return checked, store, device
 
 
 def _common(conditions: Sequence[Mapping[str, Any]], key: str) -> Any:
@@ -138,32 +166,71 @@ def missing_packs(
 
 
 def _run(packs: Sequence[Pack], store: Store, device: str, workers: int | None) -> None:
-    """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason."""
-    by_id = {pack.id: pack for pack in packs}
-    before = dict.fromkeys(by_id, 0)
-    with tqdm(
-        total=sum(pack.work for pack in packs),
-        disable=not packs,
-        bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left{postfix}",
-        mininterval=0.2 if sys.stderr.isatty() else 15.0,
-    ) as bar:
-        finished = 0
-        for message in run_packs(packs, store, device, workers):
-            pack = by_id[message.pack]
-            share = 1.0
-            if isinstance(message, Progress):
-                share = (message.step + 1) / (pack.cells[0].settings["steps"] + 2)
-            else:
-                finished += 1
-                bar.set_postfix_str(f" {finished} of {len(packs)} packs", refresh=False)
-            if isinstance(message, Lost):
-                if message.user_error:
-                    raise StudyError(message.reason)
-                _commit_failure(pack, message.reason, store, device)
-            # whole numbers: parts of one could add up to more than the total
-            reached = int(share * pack.work)
-            bar.update(reached - before[pack.id])
-            before[pack.id] = reached
+    """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason.
+
+    Raises:
+        KeyboardInterrupt: with the number of packs that are finished.
+    """
+    try:
+        with _Watch(packs, store, device) as watch:
+            run_packs(packs, store, device, workers, watch)
+    except KeyboardInterrupt:
+        committed = {path.stem for path in store.commits.glob("*.json")}
+        count = sum(pack.id in committed for pack in packs)
+        raise KeyboardInterrupt(
+            f"{count:,} of {_counted(len(packs), 'pack')} finished and kept"
+        ) from None
+
+
+class _Watch:
+    """Shows the progress of packs, and commits those that are lost as failed.
+
+    Args:
+        packs: the packs that will run.
+        store: the study's folder.
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    def __init__(self, packs: Sequence[Pack], store: Store, device: str) -> None:
+        self.store, self.device = store, device
+        self.packs = {pack.id: pack for pack in packs}
+        self.reached = dict.fromkeys(self.packs, 0)
+        self.finished = 0
+        self.bar = tqdm(
+            total=sum(pack.work for pack in packs),
+            disable=not packs,
+            bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left{postfix}",
+            mininterval=0.2 if sys.stderr.isatty() else 15.0,
+        )
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.bar.close()
+
+    def __call__(self, message: Message) -> None:
+        """Take note of a message.
+
+        Raises:
+            StudyError: the user's error, which ended a pack.
+        """
+        pack = self.packs[message.pack]
+        share = 1.0
+        if isinstance(message, Progress):
+            share = (message.step + 1) / (pack.cells[0].settings["steps"] + 2)
+        else:
+            self.finished += 1
+            postfix = f" {self.finished} of {len(self.packs)} packs"
+            self.bar.set_postfix_str(postfix, refresh=False)
+        if isinstance(message, Lost):
+            if message.user_error:
+                raise StudyError(message.reason)
+            _commit_failure(pack, message.reason, self.store, self.device)
+        # whole numbers: parts of one could add up to more than the total
+        reached = int(share * pack.work)
+        self.bar.update(reached - self.reached[pack.id])
+        self.reached[pack.id] = reached
 
 
 def _commit_failure(pack: Pack, why: str, store: Store, device: str) -> None:
@@ -185,6 +252,31 @@ def _summary(settings: Settings, seeds: Sequence[int], status: Mapping[str, str]
     }
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _grid(checked: Sequence[tuple[Settings, list[int]]], networks: int) -> str:
+    """Return how many networks a sweep has and why: conditions × seeds, unless some coincide."""
+    conditions = _counted(len(checked), "condition")
+    seeds = {len(seeds) for _, seeds in checked}
+    if len(checked) * max(seeds) == networks and len(seeds) == 1:
+        return f"{conditions} × {_counted(max(seeds), 'seed')} = {_counted(networks, 'network')}"
+    return f"{conditions}, {_counted(networks, 'different network')}"
+
+
+def _outlook(cells: Sequence[Cell], status: Mapping[str, str], packs: int) -> str:
+    """Return the line that says before a run what there is and what is missing."""
+    found = [status.get(cell.id) for cell in cells]
+    finished = sum(one in FINISHED for one in found)
+    networks, failed = _counted(len(cells), "network"), found.count("failed")
+    if not packs:
+        return f"{networks}, all finished already: nothing to do."
+    before = f"{networks}: {finished:,} finished before, {len(cells) - finished:,}"
+    again = f" ({failed:,} of them failed before)" if failed else ""
+    return f"{before if finished else networks} to train{again} in {_counted(packs, 'pack')}."
+
+
 def _report(cells: Sequence[Cell], status: Mapping[str, str], store: Store) -> None:
     """Print the last lines of a run: what came out, and what to type next."""
     found = [status.get(cell.id, "missing") for cell in cells]
@@ -194,10 +286,39 @@ def _report(cells: Sequence[Cell], status: Mapping[str, str], store: Store) -> N
         if kind in found
     )
     place = store.folder.as_posix()
-    print(f"{len(cells):,} networks in {place}: {counts}.")
+    more = len(status) > len(cells)
+    whole = f" (this command's; the study holds {len(status):,})" if more else ""
+    print(f"{_counted(len(cells), 'network')} in {place}: {counts}{whole}.")
     if "failed" in found:
-        print(
-            "Why cells failed stands in the column `error` of the table `cells`; "
-            "the same command tries them again."
-        )
+        _report_failures(cells, store)
     print(f"Next: python -m analysis {place}")
+
+
+def _report_failures(cells: Sequence[Cell], store: Store) -> None:
+    """Print why cells failed, the most frequent reasons first."""
+    reasons = failure_reasons(cells, store).most_common()
+    for why, count in reasons[:SHOWN_REASONS]:
+        print(f"  {count:,} failed: {' '.join(why.split())}")
+    if more := reasons[SHOWN_REASONS:]:
+        print(
+            f"  {sum(count for _, count in more):,} failed: {_counted(len(more), 'other reason')}"
+        )
+    print(
+        "Why each cell failed stands in the column `error` of the table `cells`; "
+        "the same command tries them again."
+    )
+
+
+def failure_reasons(cells: Sequence[Cell], store: Store) -> Counter[str]:
+    """Return how many of these cells failed for each reason, as their last attempts recorded it."""
+    final = final_commits(store.read_commits())
+    failed = {
+        cell.id: final[cell.id]
+        for cell in cells
+        if cell.id in final and final[cell.id].statuses[cell.id] == "failed"
+    }
+    reasons: Counter[str] = Counter()
+    for commit in {commit.pack: commit for commit in failed.values()}.values():
+        rows = pq.read_table(store.verify(commit)["cells"], columns=["cell", "error"]).to_pylist()
+        reasons.update(row["error"] for row in rows if failed.get(row["cell"]) is commit)
+    return reasons

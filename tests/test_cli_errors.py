@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from study.__main__ import main
+from study.activations import ACTIVATIONS
+from study.app import CONF
 from study.errors import SettingError
+from study.initializers import INITIALIZERS
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
 
@@ -60,6 +66,9 @@ def cli(sweep: FakeSweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cl
     return run
 
 
+FIRST = min(path.stem for path in Path(CONF, "activation").glob("*.yaml"))
+"""The activation that Hydra lists first: whoever adds one may change it."""
+
 MISTAKES: list[tuple[str, list[str]]] = [
     ("depht=3", ["cannot set 'depht=3'", "did you mean 'depth'?"]),
     ("-m depht=3,4", ["cannot set 'depht=3,4'", "did you mean 'depth'?"]),
@@ -69,12 +78,12 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("optim.momentum=0.9", ["with optim=sgd, only with optim=momentum"]),
     ("-m optim=momentum,adam optim.momentum=0.9", ["with optim=adam, only with optim=momentum"]),
     ("+experiment=full init.gain=2", ["with init=torch_default, only with init=he_normal"]),
-    ("activation=rellu", ["cannot use activation=rellu: allowed are gelu, ", "mean 'relu'?"]),
+    ("activation=rellu", [f"cannot use activation=rellu: allowed are {FIRST}, ", "mean 'relu'?"]),
     ("-m activation=relu,tahn", ["cannot use activation=tahn: allowed are", "mean 'tanh'?"]),
-    ("-m activation=glob(zz*)", ["cannot use activation=glob(zz*): allowed are gelu, "]),
-    ("activation=3", ["cannot use activation=3: allowed are gelu, "]),
-    ("activation=null", ["cannot use activation=null: allowed are gelu, "]),
-    ("activation=[relu,tanh]", ["cannot use activation=[relu,tanh]: allowed are gelu, "]),
+    ("-m activation=glob(zz*)", [f"cannot use activation=glob(zz*): allowed are {FIRST}, "]),
+    ("activation=3", [f"cannot use activation=3: allowed are {FIRST}, "]),
+    ("activation=null", [f"cannot use activation=null: allowed are {FIRST}, "]),
+    ("activation=[relu,tanh]", [f"cannot use activation=[relu,tanh]: allowed are {FIRST}, "]),
     ("+activation=relu", ["write activation=… without the plus"]),
     ("+depth=3", ["write depth=… without the plus"]),
     ("~depth", ["cannot remove '~depth'"]),
@@ -109,6 +118,8 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("-m hydra.launcher.workers=0", ["cannot use hydra.launcher.workers=0", "at least 1"]),
     ("-m hydra.sweeper.max_batch_size=0", ["max_batch_size must be at least 1, got 0"]),
     ("hydra/launcher=packt", ["cannot use hydra/launcher=packt", "did you mean 'packed'?"]),
+    ("hydra.launcher.dry_run=maybe", ["cannot set 'hydra.launcher.dry_run=maybe'", "bool"]),
+    ("hydra.launcher.dryrun=true", ["did you mean 'hydra.launcher.dry_run'?"]),
     ("--multrun depth=1,2", ["--multrun", "did you mean '--multirun'?"]),
     ("depth=1 -m width=2", ["width=2", "before or after all settings"]),
     ("--cfg job -m", ["Only one of --run, --multirun"]),
@@ -151,9 +162,14 @@ def test_a_bug_keeps_its_traceback(mode: str, cli: Cli, sweep: FakeSweep) -> Non
 def test_an_interrupt_is_one_line_and_exit_code_130(
     mode: str, cli: Cli, sweep: FakeSweep, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sweep.error = KeyboardInterrupt()
-    assert cli(mode) == 130
-    assert capfd.readouterr().err.startswith("interrupted: finished packs are kept")
+    for said, told in (
+        ("2 of 72 packs finished and kept", "2 of 72 packs finished and kept"),
+        ("", "what is finished is kept"),
+    ):
+        sweep.error = KeyboardInterrupt(said)
+        assert cli(mode, "depth=2") == 130
+        sentence = f"interrupted: {told}; the same command continues the study.\n"
+        assert capfd.readouterr() == ("", sentence)
 
 
 @pytest.mark.parametrize(("failed", "code"), [(0, 0), (1, 1)])
@@ -192,6 +208,103 @@ def test_a_study_is_named_by_the_user_the_experiment_or_default(
 def test_the_number_of_workers_reaches_the_sweep(mode: str, cli: Cli, sweep: FakeSweep) -> None:
     assert cli(mode, "hydra.launcher.workers=3") == 0
     assert sweep.calls[0]["workers"] == 3
+
+
+@pytest.mark.parametrize("mode", ["--run", "--multirun"])
+def test_a_dry_run_reaches_the_sweep_writes_no_folders_and_is_no_failure(
+    mode: str, cli: Cli, sweep: FakeSweep
+) -> None:
+    sweep.failed = 1
+    asked = ("hydra.launcher.dry_run=true", "hydra.launcher.job_folders=true")
+    assert cli(mode, "depth=2", *asked) == 0
+    assert cli(mode, "depth=2") == 1
+    assert [call["dry_run"] for call in sweep.calls] == [True, False]
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["", "--multirun", "-m hydra.launcher.workers=2"])
+def test_without_settings_the_default_condition_is_named_and_run(
+    line: str, cli: Cli, sweep: FakeSweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(*line.split()) == 0
+    assert len(sweep.calls) == 1
+    [notice] = capfd.readouterr().out.splitlines()
+    assert "the default condition is run into outputs/default: depth=8 width=64 " in notice
+    assert "activation=relu init=he_normal data=mnist1d optim=sgd steps=300 seeds=5" in notice
+    for setting in ("depth=2", "name=mine", "+experiment=smoke"):
+        assert cli(*line.split(), setting) == 0
+    assert capfd.readouterr().out == ""
+
+
+ROOT = Path(CONF).parent
+
+
+def command(*arguments: str, root: Path = ROOT, python: Sequence[str] = ()) -> tuple[int, str]:
+    """Run ``python -m study`` of a folder and return its exit code and its only line of errors."""
+    done = subprocess.run(
+        [sys.executable, *python, "-m", "study", *arguments],
+        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    return done.returncode, line
+
+
+@pytest.mark.usefixtures("cli")
+def test_a_python_without_the_packages_gets_one_sentence() -> None:
+    code, line = command("depth=2", python=["-S"])  # without site-packages
+    assert code == 2
+    assert line == (
+        f"cannot run: {sys.executable} has no package 'hydra'; run `make install` and use "
+        ".venv/bin/python."
+    )
+    assert list(Path().iterdir()) == []
+
+
+def test_a_package_missed_late_gets_the_same_sentence_and_one_of_ours_is_a_bug(
+    cli: Cli, sweep: FakeSweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep.error = ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+    assert cli("depth=2") == 2
+    assert "has no package 'torch'; run `make install`" in capfd.readouterr().err
+    sweep.error = ModuleNotFoundError("No module named 'study.x'", name="study.x")
+    with pytest.raises(ModuleNotFoundError):
+        cli("depth=2")
+
+
+@pytest.mark.usefixtures("cli")
+@pytest.mark.parametrize(
+    ("kind", "file", "name"),
+    [("activation", "activations", "tanh"), ("init", "initializers", "zeros")],
+)
+@pytest.mark.parametrize("mode", ["--run", "--multirun"])
+def test_a_name_registered_twice_gets_one_sentence(
+    mode: str, kind: str, file: str, name: str, tmp_path: Path
+) -> None:
+    for part in ("study", "conf", "hydra_plugins"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "study" / f"{file}.py").open("a", encoding="utf-8") as source:
+        source.write(f"\n\n@{file.upper()}.register()\ndef {name}(z):\n    return z\n")
+    code, line = command(mode, "depth=2", root=tmp_path)
+    assert code == 2
+    assert line.startswith(f"cannot register {kind} '{name}' a second time, as study.{file} does: ")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("registry", [ACTIVATIONS, INITIALIZERS], ids=["activation", "init"])
+def test_a_taken_name_is_refused_by_the_registry_and_keeps_its_function(registry: Any) -> None:
+    [taken, *_] = registry
+    before = registry[taken]
+
+    def another() -> None: ...
+
+    another.__name__ = taken
+    with pytest.raises(SettingError, match=f"'{taken}' a second time"):
+        registry.register()(another)
+    assert registry[taken] is before
 
 
 @pytest.mark.parametrize("line", ["hydra.run.dir=.", "hydra.output_subdir=null"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import shutil
 import subprocess
 import sys
 import types
@@ -15,6 +17,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from study import app
 from study.app import CONF, main
 from study.settings import COMMON_PARAMETERS, GROUPS, canonical_condition
 
@@ -37,13 +40,13 @@ AXES: dict[str, dict[str, Sequence[Any]]] = {
         "depth": [2, 4, 8, 32],
         "activation": SIX,
         "init": ["torch_default", "xavier_normal", "he_normal"],
-        "lr": [0.03, 0.1, 0.3],
+        "lr": [0.03, 0.1, 0.3, 1.0],
     },
     "standard_linear": {
         "depth": [1],
         "activation": ["identity"],
         "init": ["torch_default"],
-        "lr": [0.03, 0.1, 0.3],
+        "lr": [0.03, 0.1, 0.3, 1.0],
     },
     "full": {
         "depth": [2, 4, 8, 16, 32, 64],
@@ -178,10 +181,26 @@ def test_the_help_page_names_every_setting() -> None:
     plain.pop("hydra")
     for name in [*_names(plain), *(f"{group}.*" for group in groups)]:
         assert f"\n  {name} " in page, name
-    for path in Path(CONF).glob("*/*.yaml"):
-        if path.parent.name in GROUPS:
+    for group in groups:
+        [told] = re.findall(rf"^  {group}\.\*(.*?)^  \w", page, re.MULTILINE | re.DOTALL)
+        for path in Path(CONF, group).glob("*.yaml"):
             for parameter in set(OmegaConf.load(path)) - {"name"}:
-                assert str(parameter) in page or path.parent.name == "optim", parameter
+                assert re.search(rf"\b{parameter}\b", told), parameter
+
+
+def test_the_help_page_names_the_settings_of_an_option_that_a_user_adds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "activation"
+    shutil.copytree(Path(CONF, "activation"), folder)
+    (folder / "mine.yaml").write_text("name: mine\nbend: 1.0\n")
+    (folder / "yours.yaml").write_text("name: yours\nbend: 1.0\nnegative_slope: 0.2\n")
+    monkeypatch.setattr(app, "CONF", str(tmp_path))
+    told = " ".join(app.options_of("activation").split())
+    assert told.startswith("negative_slope (leaky_relu, yours); bend (mine, yours); slope (prelu)")
+    for path in folder.glob("*.yaml"):
+        path.write_text(f"name: {path.stem}\ncommon: 1\n")
+    assert app.options_of("activation") == "common"
 
 
 WITHOUT_TORCH = """

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from hydra_plugins.packed_launcher._compose import Composer
+from study.activations import ACTIVATIONS
 from study.app import CONF
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
@@ -259,12 +260,12 @@ def test_all_jobs_go_to_the_task_in_one_call_and_in_order(hydra_at: HydraAt) -> 
         hydra, task, "depth=range(2,4)", "activation=glob(s*)", "hydra.launcher.workers=3"
     )
     [call] = task.calls
-    names = ["sigmoid", "sign", "silu", "sine"]
+    names = sorted(name for name in ACTIVATIONS if name.startswith("s"))
     expected = [(depth, name) for depth in (2, 3) for name in names]
     assert [(one["depth"], one["activation"]["name"]) for one in call["configs"]] == expected
     assert call["overrides"] == [[f"depth={d}", f"activation={name}"] for d, name in expected]
-    assert call["workers"] == 3
-    assert [job.return_value for job in jobs] == list(range(8))
+    assert (call["workers"], call["dry_run"]) == (3, False)
+    assert [job.return_value for job in jobs] == list(range(2 * len(names)))
     assert all("hydra" not in config for config in call["configs"])
     assert list(Path().iterdir()) == []
 
@@ -340,6 +341,16 @@ def test_job_folders_are_hydras_own_and_hold_the_result(hydra_at: HydraAt) -> No
         assert (folder / "study.log").read_text().endswith(f"{number}\n")
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
     assert [path.name for path in Path().iterdir()] == ["outputs"]
+
+
+def test_a_dry_run_is_the_tasks_to_do_and_has_no_folders(hydra_at: HydraAt) -> None:
+    task = Task()
+    sweep(
+        *(hydra_at(), task, "depth=2,3", "hydra.launcher.dry_run=true"),
+        "hydra.launcher.job_folders=true",
+    )
+    assert task.calls[0]["dry_run"] is True
+    assert list(Path().iterdir()) == []
 
 
 def test_job_folders_without_a_place_of_their_own_go_where_hydra_puts_them(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +76,22 @@ def test_an_interrupted_study_continues_to_the_bytes_of_one_that_ran_through(
     run(1, "through")
     run_packs = sweep.run_packs
 
-    def interrupted(*arguments: Any) -> Iterator[Message]:
-        for message in run_packs(*arguments):
-            yield message
+    def interrupted(*arguments: Any) -> None:
+        *others, tell = arguments
+
+        def stop(message: Message) -> None:
+            tell(message)
             if isinstance(message, Done):
                 raise KeyboardInterrupt
 
+        run_packs(*others, stop)
+
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "run_packs", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as stopped:
             run(2)
     committed = len(list(FOLDER.glob("commits/*")))
+    assert str(stopped.value) == f"{committed} of 4 packs finished and kept"
     # the packs that both workers had at hand may have been committed while the run was stopped
     assert 1 <= committed <= 3
     assert sum(one["ok"] for one in run(1)) == 12
@@ -126,20 +134,25 @@ def test_overlapping_seeds_are_trained_once() -> None:
 # ------------------------------------------------------------------ workers that die
 
 
-def killing(moment: Callable[[Message], bool]) -> Callable[..., Iterator[Message]]:
+def killing(moment: Callable[[Message], bool]) -> Callable[..., None]:
     """Return `run_packs`, but for the workers being killed once, when ``moment`` says so."""
     run_packs = sweep.run_packs
 
-    def watched(*arguments: Any) -> Iterator[Message]:
+    def watched(*arguments: Any) -> None:
+        *others, tell = arguments
         killed = False
-        for message in run_packs(*arguments):
+
+        def kill(message: Message) -> None:
+            nonlocal killed
             if not killed and moment(message):
                 killed = True
                 for process in multiprocessing.active_children():
                     assert process.pid is not None
                     os.kill(process.pid, signal.SIGKILL)
                     process.join()
-            yield message
+            tell(message)
+
+        run_packs(*others, kill)
 
     return watched
 
@@ -231,3 +244,123 @@ def test_a_disk_error_ends_the_run_in_one_sentence_and_the_rest_runs_next_time(
             run(1)
     assert not statuses()
     assert sum(one["ok"] for one in run(1)) == 12
+
+
+def test_distinct_reasons_of_failure_are_told_once_with_their_counts(
+    register: Register, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"broken{number}" for number in range(4)]
+    for number, name in enumerate(names):
+
+        def broken(z: torch.Tensor, why: str = f"no\nroom {number // 2}") -> torch.Tensor:
+            raise RuntimeError(why)
+
+        broken.__name__ = name
+        register(ACTIVATIONS, broken)
+    monkeypatch.setattr(sweep, "SHOWN_REASONS", 1)
+    both = [
+        {"name": "mine", "device": "cpu", **condition(name, steps=3, seeds=2)}
+        for name in ["tanh", *names]
+    ]
+    for again in range(2):
+        run_conditions(both, ["test"], 1)
+        lines = capsys.readouterr().out.splitlines()
+        before = " (8 of them failed before)" if again else ""
+        outlook = "10 networks: 2 finished before, 8" if again else "10 networks"
+        assert lines[0] == f"{outlook} to train{before} in {4 if again else 5} packs."
+        assert lines[1] == "10 networks in outputs/mine: 2 ok, 8 failed."
+        assert re.fullmatch(
+            r"  4 failed: RuntimeError: no room [01] \(broken, line \d+\)", lines[2]
+        )
+        assert lines[3] == "  4 failed: 1 other reason"
+        assert "column `error`" in lines[4]
+        assert lines[5] == "Next: python -m analysis outputs/mine"
+
+
+# ------------------------------------------------------------------ what is said
+
+
+def test_a_run_says_before_it_starts_what_there_is_and_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def said(**more: Any) -> list[str]:
+        run(1, **more)
+        return capsys.readouterr().out.splitlines()[:2]
+
+    assert said() == ["12 networks to train in 4 packs.", "12 networks in outputs/mine: 12 ok."]
+    assert said()[0] == "12 networks, all finished already: nothing to do."
+    assert said(seeds=4)[0] == "16 networks: 12 finished before, 4 to train in 4 packs."
+    assert said(seeds=1) == [
+        "4 networks, all finished already: nothing to do.",
+        "4 networks in outputs/mine: 4 ok (this command's; the study holds 16).",
+    ]
+    run_conditions(conditions(seeds=1)[:1], ["test"], 1)
+    assert capsys.readouterr().out.startswith("1 network, all finished already")
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def said(chosen: list[dict[str, Any]]) -> list[str]:
+        before = files_under(Path())
+        run_conditions(chosen, ["test"], 1, dry_run=True)
+        assert files_under(Path()) == before
+        return capsys.readouterr().out.splitlines()
+
+    end = "This was a dry run: nothing was trained or written."
+    assert said(conditions()) == [
+        "outputs/mine on cpu: 4 conditions × 3 seeds = 12 networks",
+        "12 networks to train in 4 packs.",
+        end,
+    ]
+    [one, *_] = conditions()
+    assert (
+        said([one, one | {"seed": 1}])[0]
+        == "outputs/mine on cpu: 2 conditions, 4 different networks"
+    )
+    run_conditions([one], ["test"], 1)
+    capsys.readouterr()
+    assert said([one | {"seeds": 5}])[1:] == [
+        "5 networks: 3 finished before, 2 to train in 1 pack.",
+        end,
+    ]
+    assert said([one])[1:] == ["3 networks, all finished already: nothing to do.", end]
+
+
+# ------------------------------------------------------------------ Ctrl-C
+
+LONG = "data=digits width=8 batch_size=32 seeds=2 probe.samples=16 device=cpu name=mine"
+
+
+@pytest.mark.parametrize(
+    ("line", "packs", "finished"),
+    [
+        ("depth=4 steps=1000000", 1, 0),
+        ("--multirun depth=4,5 steps=1000000 hydra.launcher.workers=2", 2, 0),
+        ("--multirun depth=4 steps=0,1,1000000 hydra.launcher.workers=2", 3, 2),
+    ],
+)
+def test_ctrl_c_ends_a_run_with_one_sentence_and_exit_code_130(
+    line: str, packs: int, finished: int
+) -> None:
+    """As a terminal does it: every process of the command gets the signal."""
+    words = [sys.executable, "-m", "study", *line.split(), *LONG.split()]
+    command = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert command.stdout is not None
+    assert f" in {packs} pack" in command.stdout.readline()
+    while len(list(FOLDER.glob("commits/*.json"))) < finished:
+        time.sleep(0.1)
+    time.sleep(3)  # workers are at their packs by then; sooner or later must not matter
+    os.killpg(command.pid, signal.SIGINT)
+    out, err = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert out == ""
+    *bar, sentence = err.strip().splitlines()
+    plural = "" if packs == 1 else "s"
+    assert sentence == (
+        f"interrupted: {finished} of {packs} pack{plural} finished and kept; "
+        "the same command continues the study."
+    )
+    assert all("left" in text for text in bar if text)

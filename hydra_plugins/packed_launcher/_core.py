@@ -52,10 +52,12 @@ def launch(
     configs = [composer.compose(job, first + index) for index, job in enumerate(overrides)]
     task: Any = launcher.task_function
     with hydra_config(launcher.config):
-        values = task.packed(configs, overrides=overrides, workers=launcher.workers)
+        values = task.packed(
+            configs, overrides=overrides, workers=launcher.workers, dry_run=launcher.dry_run
+        )
         if len(values) != len(configs):
             raise RuntimeError(f"{len(configs)} jobs were given, {len(values)} values came back")
-        if launcher.job_folders:
+        if launcher.job_folders and not launcher.dry_run:
             return _write_job_folders(launcher, configs, overrides, values, first)
     return [_completed(job, value) for job, value in zip(overrides, values, strict=True)]
 

@@ -16,8 +16,8 @@ from study.settings import PROBE_DEFAULTS, canonical_condition
 from study.training import PackData, shape_of, train_pack
 
 CELLS = {8: 24, 32: 12}
-"""Networks of a pack by depth, where planning allows as many. Studies have packs of up to 48, which
-cost per network within some 5 % of these; four times as many would take a quarter of an hour."""
+"""Networks of a pack by depth. Studies have packs of up to 24 of these shapes, which at depth 32 cost
+per network within some 5 % of 12; twice as many would take twice the time."""
 
 FEW = 2
 """Networks that the sequential loop trains in a round: each costs it the same."""

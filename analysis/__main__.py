@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.errors import StudyError
+from study.errors import StoreError, StudyError, nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command line; default ``sys.argv``.
 
     Returns:
-        0, or 2 after an error the user can mend.
+        0, 2 after an error the user can mend, or 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
@@ -27,16 +27,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("study", type=Path, help="the study's folder, outputs/<name>")
     chosen = parser.parse_args(arguments)
-    from analysis.frames import Study  # imports what --help must not wait for
-    from analysis.report import write_report
-
     try:
-        report = write_report(Study(chosen.study), _tell)
+        return _report(chosen.study)
     except StudyError as error:
         print(error, file=sys.stderr)
         return 2
-    _say(report, chosen.study)
+    except KeyboardInterrupt:
+        _clear()
+        print("interrupted: the old report is as it was.", file=sys.stderr)
+        return 130
+
+
+def _report(folder: Path) -> int:
+    # imported here, for --help not to wait for it
+    from analysis.advice import next_step
+    from analysis.frames import Study
+    from analysis.report import write_report
+    from analysis.words import several
+
+    if not folder.exists():
+        around = [path.name for path in folder.parent.glob("*") if (path / "commits").is_dir()]
+        raise StoreError(
+            f"cannot open {folder}: there is no study in it{nearest(folder.name, around)}."
+        )
+    study = Study(folder)
+    report = write_report(study, _tell)
+    _clear()
+    print("Found:")
+    for finding in report.findings or [_nothing(report.counts)]:
+        print(f"  - {finding}")
+    for note in report.notes:
+        print(f"Note: {note}")
+    drawn = f"{several(report.figures, 'figure')}, each with its table"
+    print(f"Report: {report.page.as_posix()} ({drawn})")
+    print(f"Next: {next_step(study)}")
     return 0
+
+
+def _nothing(counts: dict[str, int]) -> str:
+    """Say how far a study without findings is."""
+    from analysis.words import several, share
+
+    total = sum(counts.values())
+    if not counts["ok"] + counts["diverged"]:
+        return f"nothing: none of {several(total, 'network')} is finished yet."
+    done = share(counts["ok"] + counts["diverged"], total, "network")
+    return f"nothing to compare: {done} measured, none deep enough for a gradient to change."
 
 
 def _tell(figure: str) -> None:
@@ -44,27 +80,9 @@ def _tell(figure: str) -> None:
         print(f"\r\x1b[Kdrawing {figure}", end="", file=sys.stderr, flush=True)
 
 
-def _say(report: object, study: Path) -> None:
-    """Print the last lines: what was found, where it is, what to try next."""
-    from analysis.report import Report
-
-    assert isinstance(report, Report)
+def _clear() -> None:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    print("Found:")
-    for finding in report.findings or ["nothing: no network is finished yet."]:
-        print(f"  - {finding}")
-    print(f"Report: {report.page.as_posix()} ({report.figures} figures, each with its table)")
-    if report.counts["missing"]:
-        print(
-            f"Next: {report.counts['missing']:,} networks are missing; the command that began the "
-            "study goes on with them."
-        )
-    else:
-        print(
-            "Next: python -m study --multirun depth=2,8,32 activation=sigmoid,relu "
-            "init=xavier_normal,he_normal seeds=5 name=mine && python -m analysis outputs/mine"
-        )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ sweep: the axes that vary are found, not assumed.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from analysis.labels import flatten, labels
 from analysis.tables import open_study
 from study.packing import packs_of_plan
 from study.store import Store
@@ -26,11 +27,16 @@ GROUPS = ("activation", "init", "data", "optim")
 START_SETTINGS = ("depth", "width", "bias", "batch_size", "dtype", "seed", "probe.samples")
 """Settings outside the groups that decide a network's numbers at step 0."""
 
-OUTCOMES = (
-    "classes",
-    "final_validation_accuracy",
-    "final_test_accuracy",
-)
+USUAL = {
+    "data": "mnist1d", "width": 64, "bias": True, "batch_size": 128, "dtype": "float32",
+    "probe.samples": 512, "optim": "sgd", "steps": 300,
+}  # fmt: skip
+"""The settings that divide a study, with the values they have unless one asks for others."""
+
+STATUSES = ("ok", "diverged", "failed", "missing")
+"""What became of a network, the most telling first."""
+
+OUTCOMES = ("classes", "final_validation_accuracy", "final_test_accuracy")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,19 @@ class Variant:
 
     label: str
     cells: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one command asked for.
+
+    Attributes:
+        command: as it would be typed.
+        cells: settings of its networks by id.
+    """
+
+    command: str
+    cells: dict[str, dict[str, Any]]
 
 
 class Study:
@@ -66,24 +85,36 @@ class Study:
         return self.folder.resolve().name
 
     @cached_property
+    def plans(self) -> list[Plan]:
+        """The commands that were run, ordered as typed."""
+        found = [
+            Plan(
+                shlex.join(plan["command"]),
+                {cell.id: cell.settings for pack in packs_of_plan(plan) for cell in pack.cells},
+            )
+            for plan in Store(self.folder).read_plans()
+        ]
+        return sorted(found, key=lambda plan: plan.command)
+
+    @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a network, in a fixed order; those that are planned and not committed are ``missing``.
 
-        Columns: every setting under its dotted name, ``status``, `OUTCOMES`, and the labels ``activation``,
-        ``init``, ``data`` and ``optim``: the name with those parameters that vary under that name.
+        Columns: every setting under its dotted name, ``status``, ``error``, `OUTCOMES`, and the labels
+        ``activation``, ``init``, ``data`` and ``optim``: the name with those parameters that vary
+        under that name.
         """
         # as DOUBLE an absent number is NaN; what is missing has none
         numbers = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in OUTCOMES)
         known = self.connection.execute(
-            f"SELECT cell, settings, status, {numbers} FROM cells ORDER BY cell"
+            f"SELECT cell, settings, status, error, {numbers} FROM cells ORDER BY cell"
         ).df()
         committed = set(known["cell"])
         missing = [
-            {"cell": cell.id, "settings": json.dumps(cell.settings), "status": "missing"}
-            for plan in Store(self.folder).read_plans()
-            for pack in packs_of_plan(plan)
-            for cell in pack.cells
-            if cell.id not in committed
+            {"cell": cell, "settings": json.dumps(settings), "status": "missing"}
+            for plan in self.plans
+            for cell, settings in plan.cells.items()
+            if cell not in committed
         ]
         if missing:
             absent = pd.DataFrame(missing).drop_duplicates("cell").sort_values("cell")
@@ -94,9 +125,9 @@ class Study:
         settings = pd.DataFrame(
             [flatten(json.loads(text)) for text in known["settings"]], index=known.index
         )
-        labels = {group: _labels(settings, group) for group in GROUPS}
+        named = {group: labels(settings, group) for group in GROUPS}
         return pd.concat([known.drop(columns="settings"), settings], axis=1).assign(
-            **labels, lr=settings.get("optim.lr")
+            **named, lr=settings.get("optim.lr")
         )
 
     def variants(self, cells: pd.DataFrame, optimizer: bool) -> list[Variant]:
@@ -107,21 +138,21 @@ class Study:
             optimizer: whether optimizer and steps count; at the start they decide nothing.
 
         Returns:
-            The variants, those with most networks first.
+            The variants, those with most networks first, of these those with the usual settings.
         """
-        keys = ["data", "width", "bias", "batch_size", "dtype", "probe.samples"]
-        if optimizer:
-            keys += ["optim", "steps"]
-        varying = [key for key in keys if cells[key].nunique(dropna=False) > 1]
+        apart = set() if optimizer else {"optim", "steps"}
+        varying = [
+            key for key in USUAL if key not in apart and cells[key].nunique(dropna=False) > 1
+        ]
         if not varying:
             return [Variant("", cells)]
-        found = [
-            Variant(
-                ", ".join(f"{k}={v}" for k, v in zip(varying, _tuple(values), strict=True)), part
-            )
-            for values, part in cells.groupby(varying, dropna=False, sort=True)
-        ]
-        return sorted(found, key=lambda variant: (-len(variant.cells), variant.label))
+        found = []
+        for place, (values, part) in enumerate(cells.groupby(varying, dropna=False, sort=True)):
+            settings = dict(zip(varying, values, strict=True))
+            unusual = sum(str(value) != str(USUAL[key]) for key, value in settings.items())
+            label = ", ".join(f"{key}={value}" for key, value in settings.items())
+            found.append((-len(part), unusual, place, Variant(label, part)))
+        return [variant for *_, variant in sorted(found, key=lambda one: one[:3])]
 
     @cached_property
     def starts(self) -> list[Variant]:
@@ -142,9 +173,16 @@ class Study:
 
     @cached_property
     def trained(self) -> list[Variant]:
-        """Networks that were to be trained, missing and failed ones included."""
+        """Networks that were to be trained, missing and failed ones included.
+
+        Networks that differ only in when they were measured are one: it counts once.
+        """
         trained = self.cells[self.cells["steps"] > 0]
-        return [] if trained.empty else self.variants(trained, optimizer=True)
+        if trained.empty:
+            return []
+        apart = {"cell", "status", "error", "probe.steps", *OUTCOMES}
+        keys = [key for key in trained if key not in apart]
+        return self.variants(finished_first(trained).drop_duplicates(keys).sort_index(), True)
 
     def layers(
         self, cells: pd.DataFrame, columns: Sequence[str], where: str = "step = 0"
@@ -167,72 +205,7 @@ class Study:
             self.connection.unregister("wanted")
 
 
-def best_rates(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of each condition's best learning rate, chosen on the validation split.
-
-    A network that diverged, failed or is missing counts as one with accuracy 0, so that a rate at
-    which some networks are lost is not chosen for the luck of the others. Of equal rates the
-    smallest is taken.
-
-    Args:
-        cells: rows of `Study.cells` of one variant.
-    """
-    condition = ["activation", "init", "depth"]
-    score = cells["final_validation_accuracy"].where(cells["status"] == "ok", 0.0).fillna(0.0)
-    means = (
-        cells.assign(score=score)
-        .groupby([*condition, "lr"], as_index=False)["score"]
-        .mean()
-        .sort_values([*condition, "score", "lr"], ascending=[True, True, True, False, True])
-    )
-    return cells.merge(means.drop_duplicates(condition)[[*condition, "lr"]])
-
-
-def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _labels(settings: pd.DataFrame, group: str) -> pd.Series:
-    """Return the name of a group's choice, with the parameters that vary among those of that name."""
-    labels = settings[f"{group}.name"].astype(str)
-    # the learning rate is an axis of its own
-    parameters = [
-        key
-        for key in settings
-        if key.startswith(f"{group}.") and key not in (f"{group}.name", "optim.lr")
-    ]
-    for name, part in settings.groupby(f"{group}.name"):
-        varying = [key for key in parameters if part[key].nunique(dropna=False) > 1]
-        if varying:
-            labels.loc[part.index] = [
-                f"{name} ({', '.join(_parameter(k, v) for k, v in row.items())})"
-                for row in part[varying].to_dict("records")
-            ]
-    return labels
-
-
-def _parameter(key: str, value: Any) -> str:
-    shown = "none" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{key.split('.', 1)[1]} {shown}"
-
-
-def _tuple(values: Any) -> tuple[Any, ...]:
-    return values if isinstance(values, tuple) else (values,)
-
-
-def in_order(labels: Iterable[str], known: Sequence[str]) -> list[str]:
-    """Return labels once each, by the place of their first word in ``known``, then by their numbers."""
-    place = {name: index for index, name in enumerate(known)}
-
-    def key(label: str) -> tuple[int, list[float], str]:
-        numbers = [float(text) for text in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", label)]
-        return place.get(label.split(" ")[0], len(place)), numbers, label
-
-    return sorted(set(labels), key=key)
+def finished_first(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells ordered by `STATUSES`, so that dropping duplicates keeps what is known."""
+    place = {status: index for index, status in enumerate(STATUSES)}
+    return cells.sort_values("status", key=lambda column: column.map(place), kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import shutil
 import tempfile
@@ -11,19 +10,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pandas as pd
 
 from analysis import figures, style
-from analysis.figures.coverage import STATUSES
-from analysis.figures.trainability import linear_accuracy
-from analysis.findings import Finding, start_findings, training_findings
-from analysis.frames import Study, Variant
-from study import __version__
+from analysis.findings import (
+    Finding,
+    merged,
+    outcome_findings,
+    part_table,
+    parts_finding,
+    start_findings,
+    training_findings,
+)
+from analysis.findings.outcomes import failures
+from analysis.frames import STATUSES, Study, Variant
+from analysis.provenance import provenance
 from study.errors import StoreError
-from study.store import Store
 
 MOST_VARIANTS = 4
 """Parts of a study that are drawn; a page with more is read by nobody."""
@@ -50,13 +54,13 @@ class Section:
         title: what the part is.
         shown: its figures in order.
         left_out: title and reason of each figure that does not apply.
-        findings: what they show, in sentences.
+        findings: what they show: label of the part and sentence.
     """
 
     title: str
     shown: list[Shown] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[tuple[str, Finding]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,14 @@ class Report:
     Attributes:
         page: the HTML page.
         findings: its sentences.
+        notes: what it leaves out, in sentences.
         figures: how many figures there are.
         counts: networks by status.
     """
 
     page: Path
     findings: list[str]
+    notes: list[str]
     figures: int
     counts: dict[str, int]
 
@@ -92,19 +98,25 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
         (folder / "figures").mkdir()
         (folder / "tables").mkdir()
         sections = list(_sections(study, folder, tell))
+        parts = _parts(study, folder)
+        findings = _findings(study, sections, parts)
         counts = {status: int((study.cells["status"] == status).sum()) for status in STATUSES}
         html = _template().render(
             name=study.name,
             counts={status: f"{count:,}" for status, count in counts.items()},
             total=f"{len(study.cells):,}",
             sections=sections,
-            provenance=_provenance(study),
+            findings=findings,
+            parts=parts.astype(object).where(parts.notna(), "").to_dict("records"),
+            failures=failures(study.cells),
+            provenance=provenance(study),
             notes=_notes(study),
         )
         (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
     return Report(
         study.folder / "report" / PAGE,
-        [finding.text for section in sections for finding in section.findings],
+        [finding.text for finding in findings],
+        _notes(study),
         sum(len(section.shown) for section in sections),
         counts,
     )
@@ -151,7 +163,16 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
                 if drawing is not None:
                     tables[drawer.__name__] = drawing.table
                     section.shown.append(_store(drawing, drawer.__name__ + suffix, folder))
-            section.findings = _findings(kind, tables, variant, suffix)
+            found = (
+                start_findings(tables) if kind == "start" else training_findings(tables, variant)
+            )
+            section.findings = [
+                (
+                    variant.label,
+                    Finding(one.text, one.figure + (suffix if one.figure in tables else "")),
+                )
+                for one in found
+            ]
             yield section
         if not variants:
             yield Section(title, left_out=[_nothing(kind)])
@@ -159,6 +180,23 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
     section = Section("What was run")
     section.shown.append(_store(figures.coverage(study), "coverage", folder))
     yield section
+
+
+def _parts(study: Study, folder: Path) -> pd.DataFrame:
+    """Write the table of the trained parts, if there are several, and return it."""
+    table = part_table(study.trained if len(study.trained) > 1 else [])
+    if not table.empty:
+        table.to_csv(folder / "tables" / "variants.csv", index=False, lineterminator="\n")
+    return table
+
+
+def _findings(study: Study, sections: list[Section], parts: pd.DataFrame) -> list[Finding]:
+    """Return all findings in the order of the page."""
+    found = []
+    for kind, variants in (("At the start", study.starts), ("In training", study.trained)):
+        of_kind = [one for part in sections if part.title.startswith(kind) for one in part.findings]
+        found += merged(of_kind, len(variants[:MOST_VARIANTS]))
+    return [*found, *parts_finding(parts), *outcome_findings(study.cells)]
 
 
 def _nothing(kind: str) -> tuple[str, str]:
@@ -187,19 +225,6 @@ def _store(drawing: figures.Drawing, slug: str, folder: Path) -> Shown:
     )
 
 
-def _findings(
-    kind: str, tables: dict[str, pd.DataFrame], variant: Variant, suffix: str
-) -> list[Finding]:
-    if kind == "start":
-        found = start_findings(tables)
-    else:
-        classes = variant.cells["classes"].dropna()
-        chance = 1 / classes.iloc[0] if len(classes) else float("nan")
-        found = training_findings(tables, chance, linear_accuracy(variant))
-    label = f"[{variant.label}] " if variant.label else ""
-    return [Finding(label + one.text, one.figure + suffix) for one in found]
-
-
 def _notes(study: Study) -> list[str]:
     """Say what the page leaves out."""
     notes = []
@@ -211,29 +236,6 @@ def _notes(study: Study) -> list[str]:
                 f"networks are drawn; left out: {left}."
             )
     return notes
-
-
-def _provenance(study: Study) -> dict[str, Any]:
-    """Return commands, environments and a digest of the records: where the numbers come from."""
-    store = Store(study.folder)
-    commits = sorted(store.read_commits(), key=lambda commit: commit.pack)
-    hashes = "".join(
-        entry["sha256"] for commit in commits for _, entry in sorted(commit.files.items())
-    )
-    environments = {
-        ", ".join(
-            str(commit.environment.get(key))
-            for key in ("system", "device_name", "capability", "python", "torch", "numpy")
-        )
-        for commit in commits
-    }
-    return {
-        "commands": sorted({" ".join(plan["command"]) for plan in store.read_plans()}),
-        "environments": sorted(environments),
-        "packs": f"{len(commits):,}",
-        "digest": hashlib.sha256(hashes.encode()).hexdigest()[:16],
-        "program": __version__,
-    }
 
 
 def _template() -> jinja2.Template:

@@ -107,13 +107,20 @@ def log_statistics(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFra
         value: the column, not negative.
 
     Returns:
-        What `student_intervals` returns, of log10, with the counts ``zeros`` (exactly 0) and
-        ``nonfinite`` (infinite or NaN) of the networks left out.
+        What `student_intervals` returns, of log10, with ``smallest`` and ``largest`` of the same
+        networks and the counts ``zeros`` (exactly 0) and ``nonfinite`` (infinite or NaN) of those
+        left out.
     """
     values = frame[value].to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(values)
     work = frame[by].assign(_log=logs, zeros=values == 0, nonfinite=~np.isfinite(values))
     table = student_intervals(work, by, "_log")
-    counts = work.groupby(by, observed=True)[["zeros", "nonfinite"]].sum().reset_index()
-    return table.merge(counts, on=by)
+    work["_finite"] = work["_log"].where(np.isfinite(work["_log"]))
+    others = work.groupby(by, observed=True).agg(
+        smallest=("_finite", "min"),
+        largest=("_finite", "max"),
+        zeros=("zeros", "sum"),
+        nonfinite=("nonfinite", "sum"),
+    )
+    return table.merge(others.reset_index(), on=by)

@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import matplotlib.ticker
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, SymLogNorm
 from matplotlib.figure import Figure
 
@@ -157,84 +156,6 @@ def decades_norm(values: np.ndarray) -> SymLogNorm:
 def solid(colour: str) -> Colormap:
     """Return a map of one colour, to paint a mask."""
     return ListedColormap([colour])
-
-
-def panel_grid(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    size: tuple[float, float] = (2.0, 1.45),
-    *,
-    row_colours: dict[str, str] | None = None,
-    sharex: bool = True,
-    sharey: bool = True,
-    top: float = 0.62,
-    bottom: float = 0.55,
-    left: float = 1.35,
-    gap: float = 0.16,
-    pad: float = 5.0,
-) -> tuple[Figure, np.ndarray]:
-    """Return a grid of small panels, its columns named above and its rows at the left.
-
-    Args:
-        rows: names of the rows.
-        columns: names of the columns.
-        size: width and height of a panel in inches.
-        row_colours: colours of the row names.
-        sharex: whether panels share the x axis.
-        sharey: whether panels share the y axis.
-        top: inches above the panels, for a legend.
-        bottom: inches below them.
-        left: inches at the left, for the row names.
-        gap: inches between panels.
-        pad: points between a column's name and its first panel.
-
-    Returns:
-        The figure and its axes ``[row, column]``.
-    """
-    right = 0.25
-    width = left + right + len(columns) * size[0] + (len(columns) - 1) * gap
-    height = top + bottom + len(rows) * size[1] + (len(rows) - 1) * gap
-    figure, axes = plt.subplots(
-        len(rows),
-        len(columns),
-        figsize=(width, height),
-        sharex=sharex,
-        sharey=sharey,
-        squeeze=False,
-        gridspec_kw={
-            "left": left / width,
-            "right": 1 - right / width,
-            "top": 1 - top / height,
-            "bottom": bottom / height,
-            "wspace": gap / size[0],
-            "hspace": gap / size[1],
-        },
-    )
-    for axis, name in zip(axes[0], columns, strict=True):
-        axis.set_title(name, fontweight="bold", pad=pad)
-    for axis, name in zip(axes[:, 0], rows, strict=True):
-        axis.annotate(
-            name.replace(" (", "\n("),
-            xy=(0, 0.5),
-            xycoords=("figure fraction", "axes fraction"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            ha="left",
-            va="center",
-            fontweight="bold",
-            color=(row_colours or {}).get(name, "black"),
-        )
-    return figure, axes
-
-
-def not_run(axis: Axes) -> None:
-    """Mark a panel whose condition is not part of the study."""
-    axis.set_facecolor(MISSING_FACE)
-    axis.grid(False)
-    axis.text(
-        0.5, 0.5, "not in the sweep", transform=axis.transAxes, ha="center", va="center",
-        color="#777777", fontsize=8,
-    )  # fmt: skip
 
 
 def save(figure: Figure, folder: Path, slug: str) -> None:

@@ -5,8 +5,9 @@ from analysis.figures.base import Drawing, NotApplicable
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
+from analysis.figures.rate_map import rate_map
 from analysis.figures.slope import slope
-from analysis.figures.trainability import rate_map, trainability
+from analysis.figures.trainability import trainability
 
 START = (atlas, signal_by_layer, weight_by_layer, slope, collapse)
 """Figures of fresh weights, in the order of the report."""

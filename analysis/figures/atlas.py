@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from analysis import style
+from analysis import layout, style
 from analysis.figures.base import Drawing, NotApplicable, networks
-from analysis.frames import Study, Variant, in_order
+from analysis.frames import Study, Variant
+from analysis.labels import in_order
 from analysis.statistics import log_statistics
+from analysis.words import signed
 
 TITLE = "How much of the gradient reaches each layer?"
 
@@ -19,7 +21,8 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     """Return log10 of the signal gradient relative to the last hidden layer, by condition and layer.
 
     Columns: ``activation, init, depth, layer``, mean and 95 % interval over networks (decades),
-    ``networks``, and how many have a relative gradient that is exactly 0 or not finite.
+    ``networks``, the ``smallest`` and ``largest`` of a single network, and how many have a relative
+    gradient that is exactly 0 or not finite.
     """
     layers = study.layers(variant.cells, ["signal_grad_rms"], "step = 0 AND layer < depth")
     last = layers.loc[layers["layer"] == layers["depth"] - 1].set_index("cell")["signal_grad_rms"]
@@ -48,9 +51,9 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
     inits = in_order(drawn["init"], style.INITIALIZERS)
     depths = sorted(drawn["depth"].unique())
     with style.house_style():
-        figure, axes = style.panel_grid(
+        figure, axes = layout.panel_grid(
             activations, inits, (1.95, 0.32 + 0.17 * len(depths)),
-            row_colours=style.colours(activations), top=1.0,
+            row_colours=style.colours(activations), gap=0.25, pad=16,
         )  # fmt: skip
         norm = style.decades_norm(drawn["mean"].to_numpy())
         limit = float(norm.vmax or 0.0)
@@ -58,23 +61,19 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
             for init, axis in zip(inits, row, strict=True):
                 panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
                 _panel(axis, panel, depths, norm)
+        layout.layer_ticks(axes[0, 0], max(depths) - 1)
         for axis in axes[-1]:
             axis.set_xlabel("layer")
         for axis in axes[:, 0]:
-            axis.set_ylabel("depth", labelpad=1)
-        height = figure.get_figheight()
-        bar = figure.add_axes((0.3, 1 - 0.3 / height, 0.45, 0.13 / height))
-        scale = figure.colorbar(
-            matplotlib_mappable(norm), cax=bar, orientation="horizontal", extend="neither"
+            axis.set_ylabel("depth", labelpad=4)
+        bar = layout.bar_above(
+            figure,
+            style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
+            "decades gained (+) or lost (−) on the way from the last hidden layer",
         )
         ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
-        scale.set_ticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
+        bar.set_xticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
         bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
-        bar.grid(False)
-        figure.text(
-            0.29, 1 - 0.235 / height, "decades gained (+) or lost (−)\nfrom the last hidden layer",
-            ha="right", va="center", fontsize=8.5,
-        )  # fmt: skip
     deepest = depths[-1]
     return Drawing(
         TITLE,
@@ -82,9 +81,10 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
         f"({networks(len(variant.cells))}). Each row of a panel is a network of that depth, from its "
         f"first layer at the left; blue: the gradient has vanished on its way to the layer, red: it has "
         f"exploded, pale: it arrives as it left, "
-        f"▼: it is exactly 0, ×: it is no number. The number is the factor to layer 1 of the deepest "
-        f"network. Look along a row of panels to see what the initializer does, and at identity (where "
-        f"it is in the sweep) for what the same weights do without an activation.",
+        f"▼: in some network it is exactly 0, ×: in some it is no number; the mean is that of the others. "
+        f"Above a panel: the factor by which the gradient of its deepest network changes from the last "
+        f"hidden layer to layer 1. Look along a row of panels to see what the initializer does, and at "
+        f"identity (where it is in the sweep) for what the same weights do without an activation.",
         f"Grid of heat maps, {len(activations)} activations by {len(inits)} initializers, of the "
         f"relative gradient by layer and depth up to {deepest}.",
         figure,
@@ -92,14 +92,9 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
     )
 
 
-def matplotlib_mappable(norm: Normalize) -> style.matplotlib.cm.ScalarMappable:
-    """Return what a colour bar needs to be drawn without an image."""
-    return style.matplotlib.cm.ScalarMappable(norm=norm, cmap=style.diverging())
-
-
 def _panel(axis: Axes, panel: pd.DataFrame, depths: list[int], norm: Normalize) -> None:
     if panel.empty:
-        style.not_run(axis)
+        layout.not_run(axis)
         return
     axis.grid(False)
     axis.set_yticks(range(len(depths)), labels=[str(depth) for depth in depths])
@@ -129,7 +124,8 @@ def _panel(axis: Axes, panel: pd.DataFrame, depths: list[int], norm: Normalize) 
             axis.plot(faulty, [place] * len(faulty), marker, color="black", markersize=3)
     first = panel[(panel["layer"] == 1) & (panel["depth"] == panel["depth"].max())].iloc[0]
     if np.isfinite(first["mean"]) and first["depth"] > 2:
-        axis.text(
-            0.985, 0.96, f"$10^{{{first['mean']:+.1f}}}$", transform=axis.transAxes,
-            ha="right", va="top", fontsize=9,
+        axis.annotate(
+            f"layer 1 of {first['depth']}: $10^{{{signed(first['mean'], '+')}}}$", (1, 1),
+            xycoords="axes fraction", xytext=(0, 1.5), textcoords="offset points",
+            ha="right", va="bottom", fontsize=7.5,
         )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import style
+from analysis.frames import Study, Variant
+from analysis.layout import legend_above
+from analysis.words import several
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,29 @@ class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
 
 def networks(count: int) -> str:
     """Return ``"1 network"`` or ``"1,200 networks"``."""
-    return f"{count:,} network{'' if count == 1 else 's'}"
+    return several(count, "network")
+
+
+def trained(study: Study, variant: Variant | None) -> Variant:
+    """Return the variant to draw, by default the first that was trained.
+
+    Raises:
+        NotApplicable: no network with a hidden layer was trained, or none is finished.
+    """
+    variant = variant or next(iter(study.trained), None)
+    if variant is None:
+        raise NotApplicable("no network was trained (steps = 0)")
+    if (variant.cells["depth"] < 2).all():
+        raise NotApplicable("none of the trained networks has a hidden layer")
+    if variant.cells["classes"].isna().all():
+        raise NotApplicable("no trained network is finished yet")
+    return variant
+
+
+def highest(drawn: pd.DataFrame) -> float:
+    """Return the upper end of the highest mean or interval, 0 of none."""
+    values = drawn[["mean", "high"]].to_numpy(dtype=float)
+    return float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
 
 
 def depth_lines(
@@ -52,12 +77,13 @@ def depth_lines(
         table: rows of one panel with ``depth``, ``layer``, ``mean``, ``low``, ``high``.
         colours: colour of each depth.
     """
-    for depth, part in table.groupby("depth"):
-        colour = colours[depth]
-        single = len(part) == 1
+    # the deepest first and widest: where depths coincide the shorter lines are seen on the longer
+    for place, depth in enumerate(sorted(table["depth"].unique(), reverse=True)):
+        part, colour = table[table["depth"] == depth], colours[depth]
         axis.plot(
-            part["layer"], part["mean"], color=colour, marker="o" if single else None, markersize=3
-        )
+            part["layer"], part["mean"], color=colour, linewidth=max(1.2, 2.4 - 0.4 * place),
+            solid_capstyle="butt",
+        )  # fmt: skip
         axis.fill_between(
             part["layer"], part["low"], part["high"], color=colour, alpha=0.25, linewidth=0
         )
@@ -85,30 +111,18 @@ def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True) -> None:
 def depth_legend(
     figure: Figure,
     colours: dict[int, tuple[float, float, float]],
-    table: pd.DataFrame | None = None,
+    table: pd.DataFrame,
+    note: str,
 ) -> None:
-    """Put a legend of the depths above the panels, with the fault marks that occur."""
+    """Put a legend of the depths above the panels, with the fault marks that occur and a note."""
     handles: list[Artist] = [
         Line2D([], [], color=colour, linewidth=2, label=f"depth {depth}")
         for depth, colour in colours.items()
     ]
     marks = {"zeros": ("v", "exactly 0"), "nonfinite": ("x", "infinite or NaN")}
     for column, (marker, label) in marks.items():
-        if table is not None and column in table and table[column].any():
+        if column in table and table[column].any():
             handles.append(
                 Line2D([], [], color=style.FAULT, marker=marker, linestyle="none", label=label)
             )
-    legend_above(figure, handles)
-
-
-def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a legend in one row at the top left of a figure."""
-    figure.legend(
-        handles=list(handles),
-        loc="upper left",
-        ncols=max(1, min(len(handles), int(figure.get_figwidth() // 1.25))),
-        frameon=False,
-        borderaxespad=0.1,
-        columnspacing=1.2,
-        handlelength=1.4,
-    )
+    legend_above(figure, handles, note)

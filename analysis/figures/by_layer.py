@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
+from analysis import layout, style
 from analysis.figures.base import (
     Drawing,
     NotApplicable,
@@ -15,7 +15,8 @@ from analysis.figures.base import (
     fault_marks,
     networks,
 )
-from analysis.frames import Study, Variant, in_order
+from analysis.frames import Study, Variant
+from analysis.labels import in_order
 from analysis.statistics import log_statistics, student_intervals
 from study.schema import column
 
@@ -55,7 +56,8 @@ def signal_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         "signal_grad_rms",
         "Where does the gradient of the signal go?",
         "A line that falls towards layer 1 is a gradient that vanishes on its way to the input; one "
-        "that rises explodes.",
+        "that rises explodes. All panels share one axis, so that they can be compared: where it spans "
+        "many decades a line that looks flat may still lose one or two; the atlas tells them apart.",
     )
 
 
@@ -98,7 +100,8 @@ def collapse(study: Study, variant: Variant | None = None) -> Drawing:
         "Where do all inputs begin to look the same?",
         "The share of the mean pre-activation in its mean square: 0 where samples differ in every "
         "way, 1 where every sample gives the same values. A network with a healthy gradient and a "
-        "collapse near 1 cannot tell its inputs apart.",
+        "collapse near 1 hardly tells its inputs apart. A layer does not know how many follow it, so "
+        "the lines of all depths coincide as far as they go.",
         log=False,
     )
 
@@ -115,25 +118,26 @@ def _draw(
     depths = style.depth_colours([int(depth) for depth in drawn["depth"].unique()])
     meaning = column("layers", quantity)
     with style.house_style():
-        figure, axes = style.panel_grid(
-            activations, inits, (1.95, 1.2), row_colours=style.colours(activations)
+        figure, axes = layout.panel_grid(
+            activations, inits, (1.95, 1.2), row_colours=style.colours(activations), gap=0.22
         )
         for activation, row in zip(activations, axes, strict=True):
             for init, axis in zip(inits, row, strict=True):
                 panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
                 if panel.empty:
-                    style.not_run(axis)
+                    layout.not_run(axis)
                     continue
                 depth_lines(axis, panel, depths)
                 fault_marks(axis, panel, zeros=log)
         _scale(axes, drawn, log)
         for axis in axes[-1]:
             axis.set_xlabel("layer")
-        depth_legend(figure, depths, drawn if log else drawn.drop(columns="zeros"))
-        figure.text(
-            0.995, 1 - 0.12 / figure.get_figheight(),
-            f"upwards: {'log10 of ' if log else ''}{meaning.label}", ha="right", va="center",
-        )  # fmt: skip
+        depth_legend(
+            figure,
+            depths,
+            drawn if log else drawn.drop(columns="zeros"),
+            f"upwards: {'log10 of ' if log else ''}{meaning.label}",
+        )
     band = "95 % Student interval of the mean" + (" log" if log else "")
     return Drawing(
         title,
@@ -150,7 +154,9 @@ def _draw(
 def _scale(axes: np.ndarray, drawn: pd.DataFrame, log: bool) -> None:
     """Give every panel the same axes, with room at the edges for the marks."""
     first: Axes = axes[0, 0]
-    first.set_xlim(0, drawn["layer"].max() + 1)
+    layers = int(drawn["layer"].max())
+    layout.layer_ticks(first, layers)
+    first.set_xlim(1, layers)
     if not log:
         first.set_ylim(-0.05, 1.05)
         return

@@ -6,13 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
-from analysis import style
-from analysis.figures.base import Drawing, legend_above, networks
-from analysis.frames import Study, in_order
+from analysis import layout, style
+from analysis.figures.base import Drawing, networks
+from analysis.frames import STATUSES, Study
+from analysis.labels import in_order
 
 TITLE = "What was run, and what became of it?"
-
-STATUSES = ("ok", "diverged", "failed", "missing")
 
 AXES = ["activation", "init", "part", "depth"]
 
@@ -40,32 +39,19 @@ def coverage(study: Study) -> Drawing:
     drawn = table(study)
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)
-    columns = list(drawn.groupby(["part", "depth"]).groups)
+    places = _places(drawn)
     with style.house_style():
-        figure, axes = style.panel_grid(
-            activations, inits, (max(1.2, 0.3 * len(columns)), 0.62),
-            row_colours=style.colours(activations), bottom=0.75,
+        figure, axes = layout.panel_grid(
+            activations, inits, (max(1.2, 0.3 * (len(places) + 0.5)), 0.62),
+            row_colours=style.colours(activations), left=0.2,
         )  # fmt: skip
         for activation, row in zip(activations, axes, strict=True):
             for init, axis in zip(inits, row, strict=True):
                 part = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, part, columns)
-        for axis in axes[-1]:
-            axis.set_xticks(
-                range(len(columns)), labels=[f"{depth}" for _, depth in columns], fontsize=7
-            )
-            starts = [place for place, (part, _) in enumerate(columns) if part == "start"]
-            for part, places in (
-                ("start", starts),
-                ("training", [p for p in range(len(columns)) if p not in starts]),
-            ):
-                if places:
-                    axis.annotate(
-                        f"depth, {part}", (sum(places) / len(places), 0),
-                        xycoords=("data", "axes fraction"), xytext=(0, -24),
-                        textcoords="offset points", ha="center", fontsize=8,
-                    )  # fmt: skip
-        legend_above(
+                _panel(axis, part, places)
+        for init, axis in zip(inits, axes[-1], strict=True):
+            _name_columns(axis, drawn[drawn["init"] == init], places)
+        layout.legend_above(
             figure,
             [
                 Patch(
@@ -76,6 +62,7 @@ def coverage(study: Study) -> Drawing:
                 )
                 for status in STATUSES
             ],
+            "in a box: networks; below the boxes: depth",
         )
     counts = {status: int(drawn[status].sum()) for status in STATUSES}
     return Drawing(
@@ -90,16 +77,39 @@ def coverage(study: Study) -> Drawing:
     )
 
 
-def _panel(axis: Axes, part: pd.DataFrame, columns: list[tuple[str, int]]) -> None:
+def _places(drawn: pd.DataFrame) -> dict[tuple[str, int], float]:
+    """Return where each part and depth stands, with a gap between the parts."""
+    columns = list(drawn.groupby(["part", "depth"]).groups)
+    first = columns[0][0]
+    return {key: place + 0.5 * (key[0] != first) for place, key in enumerate(columns)}
+
+
+def _name_columns(axis: Axes, drawn: pd.DataFrame, places: dict[tuple[str, int], float]) -> None:
+    """Write depth and part below the columns of an initializer that hold networks."""
+
+    def write(text: str, place: float, below: int) -> None:
+        axis.annotate(
+            text, (place, 0), xycoords=("data", "axes fraction"), xytext=(0, -below),
+            textcoords="offset points", ha="center", va="top", fontsize=7,
+        )  # fmt: skip
+
+    for part, rows in drawn.groupby("part"):
+        used = {depth: places[part, depth] for depth in rows["depth"].unique()}
+        for depth, place in used.items():
+            write(str(depth), place, 3)
+        write(str(part), sum(used.values()) / len(used), 14)
+
+
+def _panel(axis: Axes, part: pd.DataFrame, places: dict[tuple[str, int], float]) -> None:
     axis.grid(False)
-    axis.set_xlim(-0.5, len(columns) - 0.5)
-    axis.set_ylim(0, 1)
+    axis.set_xlim(-0.55, max(places.values()) + 0.55)
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xticks([])
     axis.set_yticks([])
-    axis.tick_params(length=0)
     for spine in axis.spines.values():
         spine.set_visible(False)
     for row in part.to_dict("records"):
-        place = columns.index((row["part"], row["depth"]))
+        place = places[row["part"], row["depth"]]
         total = sum(row[status] for status in STATUSES)
         bottom = 0.0
         for status in reversed(STATUSES):

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
+from analysis import layout, style
+from analysis.accuracy import best_rates
 from analysis.figures.base import Drawing, NotApplicable, networks
-from analysis.frames import Study, Variant, best_rates, in_order
+from analysis.frames import Study, Variant
+from analysis.labels import in_order
+from analysis.words import joined, several, verb
 
 TITLE = "Where and when do units die?"
 
@@ -59,6 +62,7 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
     if variant is None:
         raise NotApplicable("no measured network has a hidden layer")
     cells = best_rates(variant.cells)
+    cells = cells[cells["depth"] >= 2]
     everything = table(study, cells)
     if not everything["dead_share"].gt(0).any():
         raise NotApplicable("no unit of any network is dead at any probe step")
@@ -73,16 +77,15 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
     ]
     keys = zip(everything["activation"], everything["init"], strict=True)
     drawn = everything[[key in shown for key in keys]]
-    depths = sorted(drawn["depth"].unique())
+    highest = drawn.groupby("depth")["dead_share"].max()
+    depths = sorted(highest.index[highest > 0])
     with style.house_style():
-        figure, axes = style.panel_grid(
+        figure, axes = layout.panel_grid(
             [f"{activation} ({init})" for activation, init in rows],
             [f"depth {depth}" for depth in depths],
             (2.2, 1.25),
             sharex=False,
             sharey=False,
-            top=1.05,
-            left=1.75,
             gap=0.32,
             pad=16,
         )
@@ -91,33 +94,31 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
             for depth, axis in zip(depths, line, strict=True):
                 _panel(axis, of_row[of_row["depth"] == depth], last=index == len(rows) - 1)
         for axis in axes[:, 0]:
-            axis.set_ylabel("layer", labelpad=1)
+            axis.set_ylabel("layer", labelpad=4)
         for axis in axes[-1]:
             axis.set_xlabel("step")
-        height = figure.get_figheight()
-        bar = figure.add_axes((0.35, 1 - 0.28 / height, 0.4, 0.12 / height))
-        figure.colorbar(
+        layout.bar_above(
+            figure,
             style.matplotlib.cm.ScalarMappable(style.matplotlib.colors.Normalize(0, 1), _map()),
-            cax=bar, orientation="horizontal", format=style.percent(),
-        )  # fmt: skip
-        bar.grid(False)
-        figure.text(0.34, 1 - 0.22 / height, "dead units of the layer", ha="right", va="center")
+            "dead units of the layer",
+            format=style.percent(),
+        )
     left_out = len(worst) - len(rows)
     healthy = in_order(
         set(everything["activation"]) - {activation for activation, _ in worst.index},
         style.ACTIVATIONS,
     )
+    alive = [str(depth) for depth in sorted(highest.index) if depth not in depths]
     return Drawing(
         TITLE,
         "Share of units whose slope is exactly 0 on every sample of the probe set, by layer (upwards "
         "from the input) and step, mean over seeds, each condition at its best learning rate by "
         f"validation ({networks(int(cells['cell'].nunique()))}; rate in each panel). "
-        + "".join(
-            f"Among these networks no unit of {', '.join(healthy)} is ever dead. "
-            for _ in healthy[:1]
-        )
+        + (f"No unit of {joined(healthy)} is ever dead. " if healthy else "")
+        + (f"Not drawn, since no unit dies there: depth {joined(alive)}. " if alive else "")
         + (
-            f"{left_out} more conditions with fewer dead units stand in the table. "
+            f"{several(left_out, 'more condition')} with fewer dead units "
+            f"{verb(left_out, 'stands', 'stand')} in the table. "
             if left_out
             else ""
         )
@@ -135,7 +136,7 @@ def _map() -> style.Colormap:
 
 def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
     if part.empty:
-        style.not_run(axis)
+        layout.not_run(axis)
         axis.set_xticks([])
         axis.set_yticks([])
         return
@@ -149,7 +150,7 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
         np.ma.masked_invalid(grid.to_numpy(dtype=float)),
         cmap=_map(), vmin=0, vmax=1,
     )  # fmt: skip
-    named = [index for index, step in enumerate(steps) if _round(step) or index == len(steps) - 1]
+    named = _named(steps, axis.get_window_extent().width / axis.figure.dpi)
     axis.set_xticks(named, labels=[f"{steps[index]:g}" for index in named] if last else [])
     axis.set_yticks(sorted({1, (len(layers) + 1) // 2, len(layers)}))
     axis.set_ylim(0.5, len(layers) + 0.5)
@@ -162,6 +163,23 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
         )  # fmt: skip
 
 
-def _round(step: float) -> bool:
-    """Return whether a step is 0 or a power of ten."""
-    return step == 0 or (step >= 1 and np.log10(step) == int(np.log10(step)))
+def _named(steps: list[int], width: float) -> list[int]:
+    """Return the places of the steps that get a label: 0, the last, and what is nearest to 1, 10, 100 …
+
+    Args:
+        steps: probe steps in order.
+        width: of the axis in inches.
+    """
+    last = len(steps) - 1
+    chosen = [0, last] if last else [0]
+    powers = [10**power for power in range(len(str(steps[-1])))]
+    for wanted in powers:
+        place = min(range(len(steps)), key=lambda index: abs(steps[index] - wanted))
+        # digits of 8 points side by side, and a space
+        room = {
+            other: 0.035 * (len(str(steps[other])) + len(str(steps[place]))) + 0.03
+            for other in chosen
+        }
+        if all(abs(place - other) * width / len(steps) >= room[other] for other in chosen):
+            chosen.append(place)
+    return sorted(chosen)

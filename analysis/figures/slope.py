@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis import style
-from analysis.figures.base import Drawing, NotApplicable, legend_above, networks
-from analysis.frames import Study, Variant, in_order
+from analysis import layout, style
+from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.frames import Study, Variant
+from analysis.labels import in_order
 from analysis.statistics import gradient_slope, student_intervals
 
 TITLE = "How fast does the gradient vanish or explode?"
@@ -58,16 +59,19 @@ def slope(study: Study, variant: Variant | None = None) -> Drawing:
     depths = sorted(drawn["depth"].unique())
     colours, markers = style.colours(activations), style.markers(activations)
     with style.house_style():
-        figure, axes = style.panel_grid(
+        figure, axes = layout.panel_grid(
             [""],
             [f"depth {depth}" for depth in depths],
             (2.6, max(2.0, len(inits) * (0.35 + 0.1 * len(activations)))),
-            top=0.85,
+            left=0.35 + max(0.075 * len(init) for init in inits),
+            gap=0.3,
         )
         for depth, axis in zip(depths, axes[0], strict=True):
             _panel(axis, drawn[drawn["depth"] == depth], activations, inits)
             axis.set_xlabel("decades per layer towards the input")
+        _ticks(axes[0, 0], drawn)
         axes[0, 0].set_yticks(range(len(inits)), labels=inits)
+        axes[0, 0].tick_params(axis="y", pad=12)  # what is written beside the axis stands between
         axes[0, 0].set_ylim(len(inits) - 0.5, -0.5)
         handles = [
             Line2D([], [], color=colours[a], marker=markers[a], linestyle="none", label=a)
@@ -75,9 +79,11 @@ def slope(study: Study, variant: Variant | None = None) -> Drawing:
         ]
         if drawn["undefined"].any():
             handles.append(
-                Line2D([], [], color=style.FAULT, marker="$0$", linestyle="none", label="undefined")
+                Line2D(
+                    [], [], color="black", marker="$n$", linestyle="none", label="n without a slope"
+                )
             )
-        legend_above(figure, handles)
+        layout.legend_above(figure, handles)
     count = int(drawn["networks"].sum() + drawn["undefined"].sum())
     return Drawing(
         TITLE,
@@ -85,7 +91,13 @@ def slope(study: Study, variant: Variant | None = None) -> Drawing:
         f"towards the input, at the start: mean and 95 % Student interval over seeds "
         f"({networks(count)}; where no bar is seen it is narrower than the mark). Left of 0 the "
         f"gradient vanishes, right of it it explodes; −0.3 means that every layer halves it. The axis "
-        f"is linear within ±0.1 (shaded) and logarithmic beyond.",
+        f"is linear within ±0.1 (shaded) and logarithmic beyond."
+        + (
+            " A number left of an axis counts networks without a slope: fewer than three of their "
+            "hidden layers have a gradient that is a number above 0."
+            if drawn["undefined"].any()
+            else ""
+        ),
         "Dot plot of decades per layer by initializer, coloured by activation, a panel for each depth.",
         figure,
         drawn,
@@ -111,11 +123,21 @@ def _panel(axis: Axes, part: pd.DataFrame, activations: list[str], inits: list[s
                     markeredgecolor="white", markeredgewidth=0.4,
                 )  # fmt: skip
             if row["undefined"]:
-                axis.plot(
-                    0.02, place, marker="$0$", linestyle="none", color=style.FAULT, markersize=4,
-                    transform=axis.get_yaxis_transform(),
+                axis.annotate(
+                    f"{row['undefined']:.0f}", (0, place), xycoords=axis.get_yaxis_transform(),
+                    xytext=(-4, 0), textcoords="offset points", ha="right", va="center",
+                    color=colours[activation], fontsize=7, fontweight="bold",
                 )  # fmt: skip
-    axis.set_xticks(
-        [-1, -0.3, -0.1, 0, 0.1, 0.3, 1], labels=["−1", "−.3", "−.1", "0", ".1", ".3", "1"]
-    )
+
+
+def _ticks(axis: Axes, part: pd.DataFrame) -> None:
+    """Give the axis ticks as far as its marks go, to ±1 at least."""
+    ends = part[["mean", "low", "high"]].abs().to_numpy(dtype=float)
+    limit = max(1.0, float(np.nanmax(ends)) if np.isfinite(ends).any() else 0.0)
+    decades = [0.1, 0.3, 1, *(t for t in (3, 10, 30, 100) if t <= limit)]
+    if limit > 3:
+        decades = [t for t in decades if str(t)[-1] != "3"]
+    ticks = [-t for t in reversed(decades)] + [0.0] + decades
+    axis.set_xticks(ticks, labels=[f"{t:g}".replace("0.", ".").replace("-", "−") for t in ticks])
+    axis.set_xlim(-1.7 * limit, 1.7 * limit)
     axis.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())

@@ -1,0 +1,134 @@
+"""Rate map: accuracy by depth and learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from analysis import accuracy, layout, style
+from analysis.figures.base import Drawing, NotApplicable, highest, networks, trained
+from analysis.frames import Study, Variant
+from analysis.labels import in_order
+from analysis.words import joined
+
+
+def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw the map depth × learning rate of test accuracy, small multiples activation × initializer.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.trained``; default the first.
+
+    Raises:
+        NotApplicable: fewer than two rates were trained.
+    """
+    variant = trained(study, variant)
+    drawn = accuracy.table(variant.cells)
+    if drawn["lr"].nunique() < 2:
+        raise NotApplicable("a map over rates needs at least two learning rates")
+    activations = in_order(drawn["activation"], style.ACTIVATIONS)
+    inits = in_order(drawn["init"], style.INITIALIZERS)
+    depths, rates = sorted(drawn["depth"].unique()), sorted(drawn["lr"].unique())
+    chance = accuracy.chance_of(variant.cells)
+    norm = style.matplotlib.colors.Normalize(chance, max(highest(drawn), chance + 0.01))
+    with style.house_style():
+        figure, axes = layout.panel_grid(
+            activations, inits, (0.5 + 0.45 * len(depths), 0.1 + 0.3 * len(rates)),
+            row_colours=style.colours(activations),
+        )  # fmt: skip
+        for activation, row in zip(activations, axes, strict=True):
+            for init, axis in zip(inits, row, strict=True):
+                part = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
+                _panel(axis, part, depths, rates, norm, chance)
+        for axis in axes[-1]:
+            axis.set_xlabel("depth")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("rate", labelpad=4)
+        layout.bar_above(
+            figure,
+            style.matplotlib.cm.ScalarMappable(norm, style.matplotlib.colormaps["viridis"]),
+            "test accuracy, from chance upwards",
+            format=style.percent(),
+        )
+    total = int(drawn[["networks", *accuracy.LOST]].to_numpy().sum())
+    return Drawing(
+        "Which learning rates train which depth?",
+        "Accuracy on the whole test split by depth and learning rate, mean over the seeds that did "
+        f"not diverge ({networks(total)}{_lost(drawn)}). Framed: the rate chosen on the validation "
+        f"split, where a rate gets more than {accuracy.LEARNT:.0%} above chance; the darkest colour is "
+        f"chance, {chance:.0%}, or less. Look for the rate that a deeper network needs.",
+        "Heat maps of test accuracy by depth and learning rate, activations by initializers.",
+        figure,
+        drawn,
+    )
+
+
+def _panel(
+    axis: Axes,
+    part: pd.DataFrame,
+    depths: list[int],
+    rates: list[float],
+    norm: Callable[[float], Any],
+    chance: float,
+) -> None:
+    if part.empty:
+        layout.not_run(axis)
+        return
+    axis.grid(False)
+    axis.set_facecolor(style.MISSING_FACE)
+    axis.patch.set_hatch(style.MISSING_HATCH)
+    axis.patch.set_edgecolor("#BBBBBB")
+    axis.set_xticks(range(len(depths)), labels=[str(depth) for depth in depths])
+    axis.set_yticks(range(len(rates)), labels=[f"{rate:g}" for rate in rates])
+    axis.set_xlim(-0.5, len(depths) - 0.5)
+    axis.set_ylim(-0.5, len(rates) - 0.5)
+    viridis = style.matplotlib.colormaps["viridis"]
+    reached = part.groupby("depth")["mean"].max()
+    for _, row in part.iterrows():
+        x, y = depths.index(row["depth"]), rates.index(row["lr"])
+        if np.isfinite(row["mean"]):
+            face = tuple(viridis(float(norm(row["mean"]))))
+        elif row["diverged"] or row["failed"]:
+            face = (0.0, 0.0, 0.0, 1.0)
+        else:
+            continue
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=face, linewidth=0))
+        if row["best"] and reached[row["depth"]] > chance + accuracy.LEARNT:
+            _frame(axis, x, y)
+        if row["diverged"]:
+            bright = np.dot(face[:3], (0.3, 0.59, 0.11)) > 0.5
+            axis.text(
+                x, y, f"×{row['diverged']:.0f}", ha="center", va="center", fontsize=8,
+                color="black" if bright else "white",
+            )  # fmt: skip
+
+
+def _frame(axis: Axes, x: int, y: int) -> None:
+    # white on black, to be seen on every colour of the map
+    for edge, thickness in (("black", 2.4), ("white", 1.2)):
+        axis.add_patch(
+            Rectangle(
+                (x - 0.45, y - 0.42), 0.9, 0.84, fill=False, edgecolor=edge, linewidth=thickness
+            )
+        )
+
+
+def _lost(drawn: pd.DataFrame) -> str:
+    """Say how many networks have no accuracy and how that is drawn, as far as it occurs."""
+    counts = drawn[accuracy.LOST].sum()
+    if not counts.any():
+        return ""
+    listed = joined([f"{count:,} {status}" for status, count in counts.items() if count])
+    empty = drawn["networks"] == 0
+    black = empty & drawn[["diverged", "failed"]].any(axis=1)
+    return (
+        f", {listed}"
+        + ("; ×n: n networks diverged" if counts["diverged"] else "")
+        + ("; black: none of the condition is left" if black.any() else "")
+        + ("; hatched: not run yet" if (empty & ~black).any() else "")
+    )

@@ -1,0 +1,189 @@
+"""What became of the networks in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis import style
+from analysis.accuracy import AXES, CONDITION, LEARNT, LOST, chance_of, linear_accuracy
+from analysis.findings.finding import Finding
+from analysis.frames import Variant
+from analysis.labels import in_order
+from analysis.words import listed, several, share, verb
+
+DEAD = 0.01
+"""A smaller share of dead units is no finding."""
+
+
+def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> list[Finding]:
+    """Return what became of the networks in training.
+
+    Args:
+        tables: by figure, those of ``trainability``, ``rate_map`` and ``dead_units``.
+        variant: the networks.
+    """
+    chance, linear = chance_of(variant.cells), linear_accuracy(variant.cells)
+    beside = f"chance {chance:.0%}" + (f", a linear model {linear:.1%}" if linear == linear else "")
+    if "trainability" not in tables:
+        return _linear_alone(variant, beside)
+    best = tables["trainability"]
+    if best["networks"].sum() == 0:
+        text = "No network with a hidden layer finished its training at the best rates."
+        return [Finding(text, "trainability")]
+    found = [*_best(best, beside), *_deepest(best, np.isfinite(linear)), *_edge(best)]
+    if "rate_map" in tables:
+        found += _too_fast(tables["rate_map"])
+    if "dead_units" in tables:
+        found += _dying(tables["dead_units"])
+    return found
+
+
+def _linear_alone(variant: Variant, beside: str) -> list[Finding]:
+    """Say what a study of linear models alone found."""
+    cells = variant.cells
+    finished = int((cells["status"] == "ok").sum())
+    if (cells["depth"] >= 2).any() or not finished:
+        return []
+    text = (
+        f"{share(finished, len(cells), 'trained network').capitalize()} "
+        f"{verb(finished, 'is', 'are')} finished; none has a hidden layer ({beside})."
+    )
+    return [Finding(text, "coverage")]
+
+
+def finished(row: pd.Series) -> str:
+    """Return ``" (1 of 5 networks finished)"`` where some are lost, else nothing."""
+    lost = int(row[LOST].sum())
+    total = int(row["networks"]) + lost
+    return f" ({int(row['networks'])} of {several(total, 'network')} finished)" if lost else ""
+
+
+def best_condition(best: pd.DataFrame) -> pd.Series | None:
+    """Return the condition with the best validation accuracy of those above chance, if there are any."""
+    learnt = best[best["above_chance"]]
+    return None if learnt.empty else learnt.loc[learnt["validation"].idxmax()]
+
+
+def seeds(best: pd.DataFrame) -> str:
+    """Return how many networks stand behind each condition, ``"3 to 5 networks each"``."""
+    counts = best[["networks", *LOST]].sum(axis=1).astype(int)
+    low, high = counts.min(), counts.max()
+    return f"{several(high, 'network') if low == high else f'{low} to {high} networks'} each"
+
+
+def _best(best: pd.DataFrame, beside: str) -> list[Finding]:
+    top = best_condition(best)
+    if top is None:
+        text = (
+            f"No condition with a hidden layer is above chance beyond doubt at its best rate "
+            f"({seeds(best)}; the 95 % interval by more than {LEARNT:.0%}; {beside})."
+        )
+    else:
+        passed = best["validation"] > top["validation"]
+        of = (
+            "Of the conditions above chance beyond doubt, the best"
+            if passed.any()
+            else "The best condition"
+        )
+        text = (
+            f"{of} by validation accuracy is {top['activation']} with {top['init']} at depth "
+            f"{int(top['depth'])} and rate {top['lr']:g}{finished(top)}: {top['mean']:.1%} of the test "
+            f"split ({beside})."
+        )
+    return [Finding(text, "trainability")]
+
+
+def _deepest(best: pd.DataFrame, linear: bool) -> list[Finding]:
+    """Say what still learns at the greatest depth."""
+    depth = int(best["depth"].max())
+    deep = best[best["depth"] == depth]
+    learns = deep[deep["above_chance"]]
+    if not best["above_chance"].any():
+        return []
+    if learns.empty:
+        text = (
+            f"At depth {depth} no condition is above chance beyond doubt at its best rate "
+            f"({seeds(deep)})"
+        )
+        return [Finding(f"{text}.", "trainability")]
+    text = (
+        f"At depth {depth}, {share(len(learns), len(deep), 'condition')} "
+        f"{verb(len(learns), 'is', 'are')} above chance at the best rate (the 95 % interval by more "
+        f"than {LEARNT:.0%}): {listed(learns)}"
+    )
+    if linear:
+        better = deep[deep["above_linear"]]
+        nothing = "it is not" if len(deep) == 1 else "none is"
+        text += (
+            f"; {nothing} clearly above the linear model of the same seed (the 95 % interval of the "
+            "difference)"
+            if better.empty
+            else "; above the linear model of the same seed (the 95 % interval of the difference): "
+            + listed(better)
+        )
+    return [Finding(f"{text}.", "trainability")]
+
+
+def _edge(best: pd.DataFrame) -> list[Finding]:
+    """Say how many conditions might do better beyond the rates that were tried."""
+    learnt = best[best["above_chance"] & (best["place"] != "only")]
+    found = []
+    for place, beyond in (("largest", "larger"), ("smallest", "smaller")):
+        edge = learnt[learnt["place"] == place]
+        if edge.empty:
+            continue
+        rates = sorted(edge["lr"].unique())
+        which = f", {rates[0]:g}," if len(rates) == 1 else ""
+        total = share(len(edge), len(learnt), "condition")
+        text = (
+            f"For {total} above chance the {place} rate tried{which} is the best: a {beyond} one may "
+            "do better."
+        )
+        found.append(Finding(text, "trainability"))
+    return found
+
+
+def _too_fast(rates: pd.DataFrame) -> list[Finding]:
+    """Say where a larger rate makes networks diverge that a smaller one trains."""
+    ran = rates.assign(ran=rates["networks"] + rates["diverged"])
+    by_rate = ran.groupby(["depth", "init", "lr"])[["diverged", "ran"]].sum().reset_index()
+    spoilt = []
+    for _, part in by_rate.groupby(["depth", "init"]):
+        worst = part.loc[part["diverged"].idxmax()]
+        safe = part[(part["lr"] < worst["lr"]) & (part["diverged"] == 0) & (part["ran"] > 0)]
+        if worst["diverged"] and not safe.empty:
+            spoilt.append((worst, safe["lr"].max()))
+    if not spoilt:
+        return []
+    worst, safe_rate = max(spoilt, key=lambda one: (one[0]["diverged"], one[0]["depth"]))
+    lost = ran[(ran[["depth", "init", "lr"]] == worst[["depth", "init", "lr"]]).all(axis=1)]
+    counts = lost[lost["diverged"] > 0].set_index("activation")
+    named = ", ".join(
+        f"{counts.at[activation, 'diverged']:.0f} of {counts.at[activation, 'ran']:.0f} {activation}"
+        for activation in in_order(counts.index, style.ACTIVATIONS)
+    )
+    text = (
+        f"At depth {int(worst['depth'])} with {worst['init']}, rate {worst['lr']:g} makes networks "
+        f"diverge ({named}); at rate {safe_rate:g} none does."
+    )
+    return [Finding(text, "rate_map")]
+
+
+def _dying(dead: pd.DataFrame) -> list[Finding]:
+    """Say where most units are dead at the end, and how many were born dead."""
+    by_step = dead.groupby([*AXES, "step"])["dead_share"].mean().reset_index()
+    ends = by_step.loc[by_step.groupby(AXES)["step"].idxmax()].dropna()
+    if ends.empty or ends["dead_share"].max() < DEAD:
+        return []
+    worst = ends.loc[ends["dead_share"].idxmax()]
+    born = by_step[(by_step[CONDITION] == worst[CONDITION]).all(axis=1)].iloc[0]
+    text = (
+        f"Most dead units: {worst['activation']} with {worst['init']} at depth "
+        f"{int(worst['depth'])}, {born['dead_share']:.0%} of the hidden units at the start"
+    )
+    if worst["step"] > 0:
+        text += f" and {worst['dead_share']:.0%} after {several(int(worst['step']), 'step')}"
+    return [Finding(f"{text}.", "dead_units")]

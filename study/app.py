@@ -105,7 +105,7 @@ def default_notice(condition: Mapping[str, Any]) -> str:
     }
     settings = " ".join(f"{key}={chosen[key]}" for key in NOTICED if key in chosen)
     return (
-        f"No settings given, so the default condition is run into outputs/{condition['name']}: "
+        f"No settings given, so this is the default condition, into outputs/{condition['name']}: "
         f"{settings}. What else there is: python -m study --help"
     )
 

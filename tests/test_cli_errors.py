@@ -77,7 +77,10 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("activaton=relu", ["did you mean 'activation'?"]),
     ("optim.momentum=0.9", ["with optim=sgd, only with optim=momentum"]),
     ("-m optim=momentum,adam optim.momentum=0.9", ["with optim=adam, only with optim=momentum"]),
-    ("+experiment=full init.gain=2", ["with init=torch_default, only with init=he_normal"]),
+    (
+        "+experiment=full init.gain=2",
+        ["with init=torch_default, only with init=he_", "init=he_normal"],
+    ),
     ("activation=rellu", [f"cannot use activation=rellu: allowed are {FIRST}, ", "mean 'relu'?"]),
     ("-m activation=relu,tahn", ["cannot use activation=tahn: allowed are", "mean 'tanh'?"]),
     ("-m activation=glob(zz*)", [f"cannot use activation=glob(zz*): allowed are {FIRST}, "]),
@@ -229,7 +232,7 @@ def test_without_settings_the_default_condition_is_named_and_run(
     assert cli(*line.split()) == 0
     assert len(sweep.calls) == 1
     [notice] = capfd.readouterr().out.splitlines()
-    assert "the default condition is run into outputs/default: depth=8 width=64 " in notice
+    assert "this is the default condition, into outputs/default: depth=8 width=64 " in notice
     assert "activation=relu init=he_normal data=mnist1d optim=sgd steps=300 seeds=5" in notice
     for setting in ("depth=2", "name=mine", "+experiment=smoke"):
         assert cli(*line.split(), setting) == 0

@@ -12,7 +12,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 
 from analysis import figures, style
-from analysis.accuracy import best_rates, linear_accuracy, linear_model
+from analysis.accuracy import best_rates, linear_accuracy
 from analysis.frames import Study
 from analysis.statistics import gradient_slope, student_interval
 from tests import sample

@@ -43,7 +43,7 @@ def coverage(study: Study) -> Drawing:
     with style.house_style():
         figure, axes = layout.panel_grid(
             activations, inits, (max(1.2, 0.3 * (len(places) + 0.5)), 0.62),
-            row_colours=style.colours(activations), left=0.2,
+            row_colours=style.colours(activations), left=0.2, gap=0.32,
         )  # fmt: skip
         for activation, row in zip(activations, axes, strict=True):
             for init, axis in zip(inits, row, strict=True):

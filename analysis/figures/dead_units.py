@@ -156,11 +156,15 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
     axis.set_ylim(0.5, len(layers) + 0.5)
     if len(steps) > 1:
         peak = part.groupby("step")["dead_share"].mean()
-        text = f"rate {part['lr'].iloc[0]:g} · {peak.iloc[0]:.0%} → {peak.iloc[-1]:.0%}"
+        text = f"rate {part['lr'].iloc[0]:g} · {_percent(peak.iloc[0])} → {_percent(peak.iloc[-1])}"
         axis.annotate(
             text, (1, 1), xycoords="axes fraction", xytext=(0, 1.5), textcoords="offset points",
             ha="right", va="bottom", fontsize=7, color="#333333",
         )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if np.isfinite(share) else "no number"
 
 
 def _named(steps: list[int], width: float) -> list[int]:

@@ -135,7 +135,7 @@ def _sorted_out(first: pd.DataFrame, depth: int) -> list[Finding]:
 def _exceptions(chosen: pd.DataFrame) -> str:
     """Name the conditions in which some networks have a gradient of exactly 0 or none."""
     words = [
-        f"{row['activation']} with {row['init']}{_also(row).removeprefix(', and')}"
+        f"{row['activation']} with {row['init']} ({_also(row).removeprefix(', and ')})"
         for _, row in chosen[(chosen["zeros"] > 0) | (chosen["nonfinite"] > 0)].iterrows()
     ]
     return f"; among them {joined(words)}" if words else ""

@@ -230,7 +230,7 @@ def _notes(study: Study) -> list[str]:
     notes = []
     for name, variants in (("start", study.starts), ("training", study.trained)):
         if len(variants) > MOST_VARIANTS:
-            left = ", ".join(variant.label for variant in variants[MOST_VARIANTS:])
+            left = "; ".join(variant.label for variant in variants[MOST_VARIANTS:])
             notes.append(
                 f"Of {len(variants)} parts of the sweep ({name}) the {MOST_VARIANTS} with most "
                 f"networks are drawn; left out: {left}."

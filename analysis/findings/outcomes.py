@@ -49,7 +49,7 @@ def _diverged(cells: pd.DataFrame) -> list[str]:
     depth, rate = places.idxmax()
     where = f"depth {depth}, rate {rate:g}"
     if len(places) > 1:
-        where = f"most of them, {places.max()}, at {where}"
+        where = f"{places.max():,} of them at {where}"
     return [
         f"{share(len(lost), len(trained), 'trained network')} diverged: {listed(lost)} ({where})."
     ]

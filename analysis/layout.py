@@ -35,7 +35,7 @@ def panel_grid(
     sharex: bool = True,
     sharey: bool = True,
     bottom: float = 0.5,
-    left: float = 0.6,
+    left: float = 0.68,
     gap: float = 0.16,
     pad: float = 5.0,
 ) -> tuple[Figure, np.ndarray]:

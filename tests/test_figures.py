@@ -259,3 +259,20 @@ def test_a_figure_that_does_not_apply_says_why_and_the_others_are_drawn(tmp_path
         elif drawer is not figures.dead_units:  # whether a unit is dead is up to chance
             drawer(study) if settings["depth"] > 1 else None
     figures.coverage(study)
+
+
+def test_dead_units_speak_of_networks_with_hidden_layers_alone(study):
+    caption = figures.dead_units(study).caption
+    (variant,) = study.trained
+    best = best_rates(variant.cells)
+    counted = int((best["depth"] >= 2).sum())
+    assert f"({counted} networks; rate in each panel)" in caption
+    assert "identity" not in caption
+
+
+def test_networks_without_a_slope_are_counted_beside_the_axis(study):
+    drawing = figures.slope(study)
+    counts = drawing.table["undefined"]
+    beside = [text.get_text() for text in drawing.figure.axes[0].texts if text.get_text().isdigit()]
+    assert sorted(beside) == sorted(str(count) for count in counts[counts > 0])
+    assert "A number left of an axis counts networks without a slope" in drawing.caption

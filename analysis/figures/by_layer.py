@@ -127,6 +127,8 @@ def _draw(
                 if panel.empty:
                     layout.not_run(axis)
                     continue
+                # the limits are set once below; finding them anew for every band takes seconds
+                axis.set_autoscale_on(False)
                 depth_lines(axis, panel, depths)
                 fault_marks(axis, panel, zeros=log)
         _scale(axes, drawn, log)

@@ -186,11 +186,11 @@ def test_dead_units_are_the_mean_share_over_the_networks_in_which_z_is_a_number(
     one = table[(table["activation"] == "relu") & (table["init"] == "he_normal")]
     one = one[(one["depth"] == 5) & (one["step"] == one["step"].max()) & (one["layer"] == 4)]
     (row,) = one.to_dict("records")
-    (expected,) = con.execute(
+    ((expected,),) = con.execute(
         "SELECT avg(dead_units / units) FROM layers JOIN cells USING (cell) WHERE activation = 'relu' "
         "AND init = 'he_normal' AND depth = 5 AND step = 6 AND layer = 4 AND lr = ?",
         [row["lr"]],
-    ).fetchone()
+    ).fetchall()
     assert row["dead_share"] == pytest.approx(expected, rel=1e-12, abs=1e-15)
     broken = table[table["init"] == "normal (std 1e+80)"]
     assert (broken["undefined"] > 0).any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import multiprocessing
 import os
 import re
@@ -346,15 +348,25 @@ def test_ctrl_c_ends_a_run_with_one_sentence_and_exit_code_130(
     """As a terminal does it: every process of the command gets the signal."""
     words = [sys.executable, "-m", "study", *line.split(), *LONG.split()]
     command = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # tests that run in the background of a script inherit that Ctrl-C is ignored
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    assert command.stdout is not None
-    assert f" in {packs} pack" in command.stdout.readline()
-    while len(list(FOLDER.glob("commits/*.json"))) < finished:
-        time.sleep(0.1)
-    time.sleep(3)  # workers are at their packs by then; sooner or later must not matter
-    os.killpg(command.pid, signal.SIGINT)
-    out, err = command.communicate(timeout=60)
+    try:
+        assert command.stdout is not None
+        assert f" in {packs} pack" in command.stdout.readline()
+        while len(list(FOLDER.glob("commits/*.json"))) < finished:
+            time.sleep(0.1)
+        time.sleep(3)  # workers are at their packs by then; sooner or later must not matter
+        os.killpg(command.pid, signal.SIGINT)
+        out, err = command.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(command.pid, signal.SIGKILL)
     assert command.returncode == 130
     assert out == ""
     *bar, sentence = err.strip().splitlines()

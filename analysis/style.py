@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import matplotlib.ticker
 import numpy as np
 import seaborn as sns
-from matplotlib.colors import Colormap, ListedColormap, SymLogNorm
+from matplotlib.colors import Colormap, SymLogNorm
 from matplotlib.figure import Figure
 
 ACTIVATIONS = (
@@ -151,11 +151,6 @@ def decades_norm(values: np.ndarray) -> SymLogNorm:
     finite = np.abs(values[np.isfinite(values)])
     limit = max(3.0, float(finite.max()) if len(finite) else 3.0)
     return SymLogNorm(linthresh=1.0, linscale=0.6, vmin=-limit, vmax=limit, base=10)
-
-
-def solid(colour: str) -> Colormap:
-    """Return a map of one colour, to paint a mask."""
-    return ListedColormap([colour])
 
 
 def save(figure: Figure, folder: Path, slug: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.figures.base import Drawing, networks, started
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.statistics import log_statistics
@@ -43,9 +43,7 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
     Raises:
         NotApplicable: no network has hidden layers.
     """
-    variant = variant or next(iter(study.starts), None)
-    if variant is None:
-        raise NotApplicable("no measured network has a hidden layer")
+    variant = started(study, variant)
     drawn = table(study, variant)
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)

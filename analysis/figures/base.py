@@ -45,6 +45,18 @@ def networks(count: int) -> str:
     return several(count, "network")
 
 
+def started(study: Study, variant: Variant | None) -> Variant:
+    """Return the variant to draw, by default the first that was measured at the start.
+
+    Raises:
+        NotApplicable: no measured network has a hidden layer.
+    """
+    variant = variant or next(iter(study.starts), None)
+    if variant is None:
+        raise NotApplicable("no measured network has a hidden layer")
+    return variant
+
+
 def trained(study: Study, variant: Variant | None) -> Variant:
     """Return the variant to draw, by default the first that was trained.
 

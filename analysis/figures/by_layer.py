@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from analysis import layout, style
 from analysis.figures.base import (
     Drawing,
-    NotApplicable,
     depth_legend,
     depth_lines,
     fault_marks,
     networks,
+    started,
 )
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
@@ -109,9 +109,7 @@ def collapse(study: Study, variant: Variant | None = None) -> Drawing:
 def _draw(
     study: Study, variant: Variant | None, quantity: str, title: str, see: str, log: bool = True
 ) -> Drawing:
-    variant = variant or next(iter(study.starts), None)
-    if variant is None:
-        raise NotApplicable("no measured network has a hidden layer")
+    variant = started(study, variant)
     drawn = table(study, variant, quantity, log)
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)

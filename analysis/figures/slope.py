@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.figures.base import Drawing, NotApplicable, networks, started
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.statistics import gradient_slope, student_intervals
@@ -48,11 +48,11 @@ def slope(study: Study, variant: Variant | None = None) -> Drawing:
         variant: one of ``study.starts``; default the first.
 
     Raises:
-        NotApplicable: no network has three hidden layers.
+        NotApplicable: no measured network has three hidden layers.
     """
-    variant = variant or next(iter(study.starts), None)
-    drawn = pd.DataFrame() if variant is None else table(study, variant)
-    if variant is None or drawn.empty:
+    variant = started(study, variant)
+    drawn = table(study, variant)
+    if drawn.empty:
         raise NotApplicable("a slope needs at least three hidden layers, depth 4")
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)

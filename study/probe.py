@@ -10,6 +10,7 @@ trained (`grad_zeros`, `grad_nonfinite`), and `update_norm` from the weights aft
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from study.network import Layer, StackedActivation, StackedNetwork, cell_losses
+from study.schema import Z_PERCENTILES
 
 QUANTITIES = (
     "weight_grad_norm",
@@ -24,6 +26,7 @@ QUANTITIES = (
     "signal_grad_rms",
     "z_mean",
     "z_second_moment",
+    *(f"z_p{percent:02d}" for percent in Z_PERCENTILES),
     "h_mean",
     "h_second_moment",
     "slope_second_moment",
@@ -31,6 +34,8 @@ QUANTITIES = (
     "signal_collapse",
     "active_share",
     "dead_units",
+    "born_dead_units",
+    "revived_units",
     "saturated_share",
     "weight_norm",
     "update_norm",
@@ -117,11 +122,48 @@ class ProbeBuffer:
             self.values[step, layer, INDEX[name]] = value
 
 
-class _UnitSums:
-    """Sums over the probe set of what the units of one layer do."""
+class DeadUnits:
+    """Which units of one layer were dead so far.
 
-    def __init__(self, layer: Layer, samples: int) -> None:
+    Attributes:
+        always: ``[cell, unit]``, dead at every probe step so far; None before the first.
+        ever: ``[cell, unit]``, dead at some probe step so far.
+    """
+
+    def __init__(self) -> None:
+        self.always: Tensor | None = None
+        self.ever: Tensor | None = None
+
+    def see(self, dead: Tensor) -> dict[str, Tensor]:
+        """Return how many units are dead, born dead and revived, ``[cell]`` each.
+
+        Args:
+            dead: ``[cell, unit]``, dead at this probe step.
+        """
+        self.always = dead if self.always is None else self.always & dead
+        self.ever = dead if self.ever is None else self.ever | dead
+        return {
+            "dead_units": dead.sum(dim=1).double(),
+            "born_dead_units": self.always.sum(dim=1).double(),
+            "revived_units": (self.ever & ~dead).sum(dim=1).double(),
+        }
+
+
+class _UnitSums:
+    """Sums over the probe set of what the units of one layer do.
+
+    Args:
+        layer: the layer.
+        samples: size of the probe set.
+        dead: which of its units were dead before.
+        percentiles: whether to measure how z is distributed.
+    """
+
+    def __init__(self, layer: Layer, samples: int, dead: DeadUnits, percentiles: bool) -> None:
         self.samples = samples
+        self.dead = dead
+        self.wants_percentiles = percentiles
+        self.percentiles: dict[str, Tensor] = {}
         self.activation = (
             layer.activation if isinstance(layer.activation, StackedActivation) else None
         )
@@ -133,8 +175,10 @@ class _UnitSums:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def see_z(self, z: Tensor) -> None:
-        if self.scale is None:
+        if self.scale is None:  # the first samples
             self.scale = _scale_of_extremes(z)
+            if self.wants_percentiles:
+                self.percentiles = percentiles(z)
         if isinstance(self.scale, Tensor):
             z = z / _per_cell(self.scale, z)
         self.add("z", z.sum(dim=1))
@@ -174,6 +218,7 @@ class _UnitSums:
             # in this order: the scale's square alone may overflow
             "z_second_moment": self.sums["z_square"] / entries * self.scale * self.scale,
             "z_collapse": collapse(mean_vector, self.sums["z_square"] / self.samples),
+            **self.percentiles,
         }
         if self.activation is None:
             return found
@@ -183,9 +228,10 @@ class _UnitSums:
             "h_second_moment": self.sums["h_square"] / entries,
             "slope_second_moment": self.sums["slope_square"] / entries,
             "active_share": torch.where(known, self.sums["active"] / entries, torch.nan),
-            "dead_units": torch.where(
-                known, (self.sums["steepest"] == 0).sum(dim=1).double(), torch.nan
-            ),
+            **{
+                name: torch.where(known, count, torch.nan)
+                for name, count in self.dead.see(self.sums["steepest"] == 0).items()
+            },
             "act_slope": self.activation.learned(mean_vector.device),
         }
         if "saturated" in self.sums:
@@ -204,6 +250,25 @@ def _scale_of_extremes(z: Tensor) -> Tensor | float:
     if not extreme.any():
         return 1.0
     return torch.where(extreme, power_of_two(z), 1.0)
+
+
+def percentiles(z: Tensor) -> dict[str, Tensor]:
+    """Return the percentiles of z ``[cell, sample, unit]`` by column, ``[cell]`` each; NaN if z has any.
+
+    Linear between the two nearest values, as NumPy's default.
+    """
+    # torch.quantile refuses more than 2²⁴ numbers
+    ordered = z.flatten(1).sort(dim=1).values
+    unknown = torch.isnan(ordered[:, -1])  # NaN is sorted last
+    places = [percent / 100 * (ordered.shape[1] - 1) for percent in Z_PERCENTILES]
+    return {
+        f"z_p{percent:02d}": torch.where(
+            unknown,
+            torch.nan,
+            torch.lerp(ordered[:, int(place)], ordered[:, math.ceil(place)], place % 1),
+        )
+        for percent, place in zip(Z_PERCENTILES, places, strict=True)
+    }
 
 
 def _square_sum(values: Tensor) -> Tensor:
@@ -237,6 +302,7 @@ class Probe:
         self.finite = torch.ones(
             (len(steps), layers, cells), dtype=torch.bool, device=inputs.device
         )
+        self.dead = [DeadUnits() for _ in range(layers)]
         self.losses = nothing.clone()
         self.accuracies = nothing.clone()
 
@@ -296,7 +362,11 @@ class Probe:
         """Forward on the probe set: what the units of every layer do, and the loss."""
         layers = list(self.twin.each_layer())
         samples = self.inputs.shape[1]
-        sums = [_UnitSums(layer, samples) for layer in layers]
+        ends = row in (0, len(self.steps) - 1)
+        sums = [
+            _UnitSums(layer, samples, dead, percentiles=ends)
+            for layer, dead in zip(layers, self.dead, strict=True)
+        ]
 
         def watch(unit_sums: _UnitSums) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
             def see_z(_module: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:

@@ -13,7 +13,7 @@ from study.activations import ACTIVATIONS
 from study.cell import Cell, canonical_json
 from study.network import Shape
 from study.probe import INDEX, QUANTITIES
-from study.schema import LAYERS
+from study.schema import LAYERS, Z_PERCENTILES
 from study.store import ARROW_SCHEMAS
 from study.training import PackResult
 
@@ -25,6 +25,8 @@ HIDDEN_ONLY = (
     "slope_second_moment",
     "active_share",
     "dead_units",
+    "born_dead_units",
+    "revived_units",
     "saturated_share",
     "act_slope",
 )
@@ -68,6 +70,7 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
         "init_std": settings["init"].get("std"),
         "data": settings["data"]["name"],
         "inputs": result.shape.inputs,
+        "task": "classification",
         "classes": result.shape.outputs,
         "label_noise": settings["data"]["label_noise"],
         "train_size": settings["data"]["train_size"],
@@ -126,6 +129,8 @@ def _curves(result: PackResult, kept: list[int]) -> pa.Table:
         values[:, result.probe_steps] = result.probed[:, index, kept].T
         unknown[:, result.probe_steps] = False
         columns[name] = pa.array(values.ravel(), mask=unknown.ravel())
+    for name in ("train_r2", "test_r2"):
+        columns[name] = pa.nulls(len(kept) * steps, pa.float64())
     return pa.table(columns, schema=ARROW_SCHEMAS["curves"])
 
 
@@ -162,6 +167,8 @@ def _undefined(result: PackResult, kept: list[int]) -> dict[str, NDArray[np.bool
     for name in HIDDEN_ONLY:
         absent[name][:, :, -1] = True
     absent["update_norm"][:, -1, :] = True
+    for percent in Z_PERCENTILES:
+        absent[f"z_p{percent:02d}"][:, 1:-1, :] = True
     if not result.shape.bias:
         absent["bias_grad_norm"][:] = True
     for row, position in enumerate(kept):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["string", "int64", "double", "bool"]
 
@@ -38,6 +38,8 @@ CELL = Column(
     "cell", "string", "", "Id of the network: hash of every setting that decides its numbers."
 )
 
+WORDS = {"r2": "R²"}
+
 CELLS: tuple[Column, ...] = (
     CELL,
     Column(
@@ -51,8 +53,14 @@ CELLS: tuple[Column, ...] = (
     Column("bias", "bool", "", "Whether layers have biases."),
     Column("seed", "int64", "", "Seed of split, label noise, initial weights and batches."),
     Column("data", "string", "", "Name of the data set."),
+    Column("task", "string", "", "`classification` or `regression`."),
     Column("inputs", "int64", "units", "Features of one sample."),
-    Column("classes", "int64", "classes", "Classes of the data set; chance is 1/classes."),
+    Column(
+        "classes",
+        "int64",
+        "classes",
+        "Classes of the data set; chance is 1/classes; NULL in regression.",
+    ),
     Column("label_noise", "double", "1", "Share of training labels given another class."),
     Column("train_size", "int64", "samples", "Training samples."),
     Column("optim", "string", "", "Name of the optimizer."),
@@ -96,12 +104,21 @@ CELLS: tuple[Column, ...] = (
             "double",
             unit,
             f"{text} over the whole {split} split after the last update; NULL where steps = 0.",
-            f"{split} {what}",
+            f"{split} {WORDS.get(what, what)}",
         )
         for split in ("train", "validation", "test")
         for what, unit, text in (
-            ("loss", "nats", "Mean cross-entropy"),
-            ("accuracy", "1", "Share of samples classified rightly (NaN where the loss is)"),
+            ("loss", "nats", "Mean loss (in regression squared standard deviations of the target)"),
+            (
+                "accuracy",
+                "1",
+                "Share of samples classified rightly (NaN where the loss is; NULL in regression)",
+            ),
+            (
+                "r2",
+                "1",
+                "R² = 1 − squared error / variance (NaN where the loss is; NULL in classification)",
+            ),
         )
     ),
 )
@@ -133,8 +150,15 @@ CURVES: tuple[Column, ...] = (
         "train_accuracy",
         "double",
         "1",
-        "Accuracy on the probe set; NULL between probe steps, NaN where the loss is.",
+        "Accuracy on the probe set; NULL between probe steps and in regression, NaN where the loss is.",
         "training accuracy",
+    ),
+    Column(
+        "train_r2",
+        "double",
+        "1",
+        "R² on the probe set; NULL between probe steps and in classification, NaN where the loss is.",
+        "training R²",
     ),
     Column(
         "test_loss",
@@ -147,10 +171,22 @@ CURVES: tuple[Column, ...] = (
         "test_accuracy",
         "double",
         "1",
-        "Accuracy on the same test samples; NULL between probe steps, NaN where the loss is.",
+        "Accuracy on the same test samples; NULL between probe steps and in regression, NaN where the "
+        "loss is.",
         "test accuracy",
     ),
+    Column(
+        "test_r2",
+        "double",
+        "1",
+        "R² on the same test samples; NULL between probe steps and in classification, NaN where the "
+        "loss is.",
+        "test R²",
+    ),
 )
+
+Z_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+"""Percentiles of z that are recorded."""
 
 LAYERS: tuple[Column, ...] = (
     CELL,
@@ -193,6 +229,17 @@ LAYERS: tuple[Column, ...] = (
         "Mean of z² over probe set and units; 0 or infinite where z² leaves float64's range.",
         "second moment of z",
         "Poole et al. 2016, eq. 3",
+    ),
+    *(
+        Column(
+            f"z_p{percent:02d}",
+            "double",
+            "1",
+            f"{percent} % of z lie below, over units and at most 128 samples of the probe set; NULL "
+            "but at the first and the last probe step.",
+            f"{percent} % quantile of z",
+        )
+        for percent in Z_PERCENTILES
     ),
     Column("h_mean", "double", "1", "Mean of h = φ(z); NULL at the output layer.", "mean of h"),
     Column(
@@ -238,6 +285,20 @@ LAYERS: tuple[Column, ...] = (
         "Units with φ′(z) = 0 on every sample of the probe set, in float64; NULL at the output layer "
         "and where z holds NaN.",
         "dead units",
+    ),
+    Column(
+        "born_dead_units",
+        "int64",
+        "units",
+        "Units dead at this and at every earlier probe step; NULL where `dead_units` is.",
+        "born dead units",
+    ),
+    Column(
+        "revived_units",
+        "int64",
+        "units",
+        "Units that are not dead but were at an earlier probe step; NULL where `dead_units` is.",
+        "revived units",
     ),
     Column(
         "saturated_share",

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,6 +82,10 @@ def measure(
             "z_mean": float(z.mean()),
             "z_second_moment": float((z**2).mean()),
             "z_collapse": collapse(z),
+            **{
+                f"z_p{percent:02d}": float(np.percentile(z.numpy(), percent))
+                for percent in (1, 5, 25, 50, 75, 95, 99)
+            },
             "weight_norm": float(parameters[index][0].norm()),
         }
         if index < depth - 1:
@@ -94,6 +99,8 @@ def measure(
                 "slope_second_moment": float((slope**2).mean()),
                 "active_share": float((z > 0).double().mean()),
                 "dead_units": int((slope == 0).all(0).sum()),
+                "born_dead_units": int((slope == 0).all(0).sum()),
+                "revived_units": 0,
             }
             if activation in LARGEST_SLOPE:
                 flat = slope.abs() < 0.01 * LARGEST_SLOPE[activation]
@@ -111,6 +118,7 @@ class PlainTraining:
         probed: train loss and accuracy, test loss and accuracy, by probe step.
         update_norm: of every layer, by probe step but the last.
         slopes: PReLU's slope of every hidden layer, by probe step.
+        dead: which units of every hidden layer of a ReLU network answer to no sample, by probe step.
         final: loss and accuracy on train, validation and test.
     """
 
@@ -118,6 +126,7 @@ class PlainTraining:
     probed: dict[int, list[float]] = field(default_factory=dict)
     update_norm: dict[int, list[float]] = field(default_factory=dict)
     slopes: dict[int, list[float]] = field(default_factory=dict)
+    dead: dict[int, list[Any]] = field(default_factory=dict)
     final: list[float] = field(default_factory=list)
 
 
@@ -164,6 +173,18 @@ class PlainNetwork:
             return torch.where(z > 0, z, slope.to(z.dtype) * z)
         return ACTIVATIONS[self.activation](z)
 
+    def dead_units(self, part: Split) -> list[Any]:
+        """Return which units of every hidden layer are at or below zero on every sample."""
+        signals = forward(
+            [
+                (w.detach().double(), b.detach().double())
+                for w, b in zip(self.weights, self.biases, strict=True)
+            ],
+            self.activation,
+            torch.from_numpy(part.inputs).to(self.weights[0].dtype).double(),
+        )
+        return [(z <= 0).all(0).numpy() for z in signals[:-1]]
+
     def loss_and_accuracy(self, part: Split, dtype: torch.dtype) -> list[float]:
         labels = torch.from_numpy(part.labels)
         with torch.no_grad():
@@ -195,6 +216,7 @@ def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTrai
             found.probed[step] = network.loss_and_accuracy(data.probe, torch.float64)
             found.probed[step] += network.loss_and_accuracy(data.test_part, dtype)
             found.slopes[step] = [float(slope.detach()) for slope in network.slopes]
+            found.dead[step] = network.dead_units(data.probe)
         before = [weight.detach().double().clone() for weight in network.weights]
         loss = mean_loss(network(inputs[order[step]]), labels[order[step]])
         found.batch_loss.append(float(loss.detach()))

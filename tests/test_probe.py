@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import reference
 import torch
-from reference import measure
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from reference import measure, train_plainly
 
 from study.activations import ACTIVATIONS
 from study.cell import cells_of
 from study.initializers import INITIALIZERS
 from study.network import start
-from study.probe import INDEX, norm, probe_steps
+from study.probe import INDEX, DeadUnits, norm, percentiles, probe_steps
 from study.settings import canonical_condition
 from study.training import PackData, shape_of, train_pack
 
@@ -101,6 +104,58 @@ def test_a_cell_has_the_same_numbers_alone_and_in_a_pack():
         np.testing.assert_allclose(
             alone.layers[..., 0], packed.layers[..., position], rtol=1e-12, atol=0
         )
+
+
+def test_units_that_are_born_dead_die_and_revive_are_counted_as_a_plain_network_has_them():
+    (cell,) = cells(
+        "relu", "he_normal", depth=4, width=12, steps=40, seeds=1, batch_size=64,
+        optim={"name": "sgd", "lr": 0.7}, probe={"steps": 12, "samples": 48},
+    )  # fmt: skip
+    result = train_pack([cell], CPU)
+    plain = train_plainly(cell.settings, result.probe_steps)
+    kinds = set()
+    for layer in range(3):
+        masks = [plain.dead[step][layer] for step in result.probe_steps]
+        for row, dead in enumerate(masks):
+            before = masks[: row + 1]
+            expected = {
+                "dead_units": dead.sum(),
+                "born_dead_units": np.all(before, axis=0).sum(),
+                "revived_units": (np.any(before, axis=0) & ~dead).sum(),
+            }
+            for name, count in expected.items():
+                assert result.layers[row, layer, INDEX[name], 0] == count
+                kinds |= {name} if count else set()
+            kinds |= {"died"} if expected["dead_units"] > expected["born_dead_units"] else set()
+    assert kinds >= {"dead_units", "died", "revived_units"}  # else nothing was tested
+
+
+@given(arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=5)))
+def test_every_unit_is_alive_all_along_born_dead_died_or_revived(masks):
+    units = DeadUnits()
+    for row, dead in enumerate(masks):  # [probe step, cell, unit]
+        found = {name: count.numpy() for name, count in units.see(torch.from_numpy(dead)).items()}
+        seen = masks[: row + 1]
+        np.testing.assert_array_equal(found["dead_units"], dead.sum(1))
+        np.testing.assert_array_equal(found["born_dead_units"], seen.all(0).sum(1))
+        always = (~seen).all(0).sum(1)
+        np.testing.assert_array_equal(
+            always + found["dead_units"] + found["revived_units"], dead.shape[1]
+        )
+
+
+@given(arrays(np.float64, (2, 3, 4), elements=st.floats(-1e6, 1e6)))
+def test_percentiles_are_numpys(z):
+    for name, got in percentiles(torch.from_numpy(z)).items():
+        expected = np.percentile(z.reshape(2, -1), int(name[3:]), axis=1)
+        np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-9)
+
+
+def test_percentiles_of_a_network_with_a_nan_are_nan_and_its_neighbours_are_not():
+    z = torch.arange(24, dtype=torch.float64).view(2, 3, 4)
+    z[0, 1, 2] = torch.nan
+    for got in percentiles(z).values():
+        assert torch.isnan(got).tolist() == [True, False]
 
 
 def test_probe_steps_hold_both_ends_and_some_count():

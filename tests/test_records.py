@@ -10,7 +10,7 @@ from small import cells, train
 
 from study.initializers import INITIALIZERS
 from study.records import HIDDEN_ONLY, tables
-from study.schema import TABLES
+from study.schema import TABLES, Z_PERCENTILES
 
 Row = dict[str, Any]
 
@@ -19,6 +19,7 @@ SOMETIMES_NULL = {
     *HIDDEN_ONLY,
     "bias_grad_norm",
     "update_norm",
+    *(f"z_p{percent:02d}" for percent in Z_PERCENTILES),
 }
 
 
@@ -67,7 +68,10 @@ def test_a_quantity_of_a_layer_is_null_exactly_where_it_is_not_defined(
         hidden = row["layer"] < 3
         for name in ("h_mean", "h_second_moment", "slope_second_moment", "active_share"):
             assert (row[name] is not None) == hidden
-        assert (row["dead_units"] is not None) == hidden
+        for name in ("dead_units", "born_dead_units", "revived_units"):
+            assert (row[name] is not None) == hidden
+        for percent in Z_PERCENTILES:
+            assert (row[f"z_p{percent:02d}"] is not None) == (row["step"] in (0, STEPS))
         bounded = activation in ("sigmoid", "tanh")
         assert (row["saturated_share"] is not None) == (hidden and bounded)
         assert (row["act_slope"] is not None) == (hidden and activation == "prelu")

@@ -21,6 +21,9 @@ CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 ONE_PER_SWEEP = ("name", "device")
 
+HANDED_ON = ("workers", "pack_size", "dry_run")
+"""Settings of the launcher that are the sweep's business."""
+
 NOTICED = ("depth", "width", "activation", "init", "data", "optim", "steps", "seeds")
 """Settings that are told when the default condition is run."""
 
@@ -47,9 +50,8 @@ class StudyTask:
             SystemExit: the user's error, told already; an exception Hydra would retell its own way.
         """
         try:
-            workers = hydra_setting("hydra.launcher.workers")
-            dry_run = bool(hydra_setting("hydra.launcher.dry_run"))
-            return self._run([plain_settings(config)], workers, dry_run)[0]
+            launcher = {key: hydra_setting(f"hydra.launcher.{key}") for key in HANDED_ON}
+            return self._run([plain_settings(config)], **launcher)[0]
         except StudyError as error:
             leave(error)
 
@@ -58,8 +60,7 @@ class StudyTask:
         configs: Sequence[Mapping[str, Any]],
         *,
         overrides: Sequence[Sequence[str]],
-        workers: int | None = None,
-        dry_run: bool = False,
+        **launcher: Any,
     ) -> list[dict[str, int]]:
         """Run all conditions of a sweep and return their summaries in order.
 
@@ -67,21 +68,26 @@ class StudyTask:
             StudyError: a setting is not allowed; nothing has run.
         """
         del overrides  # the settings say it all
-        return self._run(configs, workers, dry_run)
+        return self._run(configs, **launcher)
 
     def jobs_dir(self, config: Mapping[str, Any]) -> str:
         """Return where the packed launcher may write Hydra's folder of this condition."""
         return f"outputs/{resolved_name(config)}/jobs"
 
     def _run(
-        self, configs: Sequence[Mapping[str, Any]], workers: int | None, dry_run: bool
+        self,
+        configs: Sequence[Mapping[str, Any]],
+        workers: int | None,
+        pack_size: int | None,
+        dry_run: bool | None,
     ) -> list[dict[str, int]]:
         refuse_moved_folders()
-        if workers is not None and workers < 1:
-            raise SettingError(
-                f"cannot use hydra.launcher.workers={workers}: it must be a whole number "
-                "of at least 1."
-            )
+        for key, value in (("workers", workers), ("pack_size", pack_size)):
+            if value is not None and value < 1:
+                raise SettingError(
+                    f"cannot use hydra.launcher.{key}={value}: it must be a whole number "
+                    "of at least 1."
+                )
         conditions = [{**config, "name": resolved_name(config)} for config in configs]
         for key in ONE_PER_SWEEP:
             refuse_swept(conditions, key)
@@ -90,7 +96,13 @@ class StudyTask:
         from study.sweep import run_conditions  # imports torch, which --help must not wait for
 
         command = ["python", "-m", "study", *sys.argv[1:]]
-        summaries = run_conditions(conditions, command=command, workers=workers, dry_run=dry_run)
+        summaries = run_conditions(
+            conditions,
+            command=command,
+            workers=workers,
+            pack_size=pack_size,
+            dry_run=bool(dry_run),
+        )
         if not dry_run:  # what failed in an earlier run has not failed now
             self.failed += sum(summary["failed"] for summary in summaries)
         return summaries

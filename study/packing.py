@@ -74,13 +74,16 @@ def largest_pack(cell: Cell, device: str) -> int:
     return max(1, min(GPU_MOST_CELLS, GPU_PACK_BYTES // (per_layer * settings["depth"])))
 
 
-def plan_packs(cells: Iterable[Cell], device: str, attempt: int = 0) -> list[Pack]:
+def plan_packs(
+    cells: Iterable[Cell], device: str, attempt: int = 0, most: int | None = None
+) -> list[Pack]:
     """Divide cells into packs of nearly equal size.
 
     Args:
         cells: in any order: the packs do not depend on it.
         device: ``"cpu"`` or ``"cuda"``.
         attempt: how many times these cells failed before.
+        most: cells of a pack at most; default `largest_pack`.
 
     Returns:
         The packs, those with most work first.
@@ -91,7 +94,7 @@ def plan_packs(cells: Iterable[Cell], device: str, attempt: int = 0) -> list[Pac
     packs = []
     for group in groups.values():
         group.sort(key=_order_in_stack)
-        count = -(-len(group) // largest_pack(group[0], device))
+        count = -(-len(group) // (most or largest_pack(group[0], device)))
         bounds = [len(group) * index // count for index in range(count + 1)]
         packs += [Pack.of(group[low:high], attempt) for low, high in itertools.pairwise(bounds)]
     return sorted(packs, key=lambda pack: (-pack.work, pack.id))

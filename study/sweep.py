@@ -34,6 +34,7 @@ def run_conditions(
     conditions: Sequence[Mapping[str, Any]],
     command: Sequence[str],
     workers: int | None = None,
+    pack_size: int | None = None,
     dry_run: bool = False,
 ) -> list[dict[str, int]]:
     """Train every network of the conditions that the study does not hold yet.
@@ -44,6 +45,7 @@ def run_conditions(
         conditions: composed settings, one dictionary a condition; all of one ``name`` and ``device``.
         command: what the user typed, kept in the plan.
         workers: worker processes on the CPU; default one a core.
+        pack_size: most networks trained together; default what suits their shape and the device.
         dry_run: say what would run, and neither train nor write.
 
     Returns:
@@ -55,7 +57,7 @@ def run_conditions(
     """
     checked, store, device = check_conditions(conditions)
     cells = cells_of(checked)
-    packs, new = missing_packs(cells, store, device)
+    packs, new = missing_packs(cells, store, device, pack_size)
     status = cell_statuses(store)
     if dry_run:
         print(f"{store.folder.as_posix()} on {device}: {_grid(checked, len(cells))}")
@@ -124,7 +126,7 @@ def cell_statuses(store: Store) -> dict[str, str]:
 
 
 def missing_packs(
-    cells: Sequence[Cell], store: Store, device: str
+    cells: Sequence[Cell], store: Store, device: str, pack_size: int | None = None
 ) -> tuple[list[Pack], list[Pack]]:
     """Return the packs to run for these cells, and those among them that no plan names yet.
 
@@ -159,7 +161,9 @@ def missing_packs(
             attempt = 0 if commit is None else commit.attempt + 1
             unplanned.setdefault(attempt, []).append(cell)
     new = [
-        pack for attempt, group in unplanned.items() for pack in plan_packs(group, device, attempt)
+        pack
+        for attempt, group in unplanned.items()
+        for pack in plan_packs(group, device, attempt, pack_size)
     ]
     packs = sorted([*waiting.values(), *new], key=lambda pack: (-pack.work, pack.id))
     return packs, new

@@ -118,6 +118,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("hydra.launcher.worker=2", ["did you mean 'hydra.launcher.workers'?"]),
     ("hydra.launcher.workers=abc", ["cannot set 'hydra.launcher.workers=abc'", "Integer"]),
     ("hydra.launcher.workers=0", ["cannot use hydra.launcher.workers=0", "at least 1"]),
+    ("hydra.launcher.pack_size=0", ["cannot use hydra.launcher.pack_size=0", "at least 1"]),
     ("-m hydra.launcher.workers=0", ["cannot use hydra.launcher.workers=0", "at least 1"]),
     ("-m hydra.sweeper.max_batch_size=0", ["max_batch_size must be at least 1, got 0"]),
     ("hydra/launcher=packt", ["cannot use hydra/launcher=packt", "did you mean 'packed'?"]),
@@ -207,10 +208,13 @@ def test_a_study_is_named_by_the_user_the_experiment_or_default(
     assert call["command"] == ["python", "-m", "study", *line.split(" ")]
 
 
+@pytest.mark.parametrize("key", ["workers", "pack_size"])
 @pytest.mark.parametrize("mode", ["--run", "--multirun"])
-def test_the_number_of_workers_reaches_the_sweep(mode: str, cli: Cli, sweep: FakeSweep) -> None:
-    assert cli(mode, "hydra.launcher.workers=3") == 0
-    assert sweep.calls[0]["workers"] == 3
+def test_settings_of_the_launcher_reach_the_sweep(
+    mode: str, key: str, cli: Cli, sweep: FakeSweep
+) -> None:
+    assert cli(mode, f"hydra.launcher.{key}=3") == 0
+    assert sweep.calls[0][key] == 3
 
 
 @pytest.mark.parametrize("mode", ["--run", "--multirun"])

@@ -72,6 +72,20 @@ def test_the_records_are_the_same_bytes_whatever_the_number_of_workers() -> None
     assert records("of1") == records("of2") == records("of3")
 
 
+def test_packs_of_one_cell_hold_what_larger_packs_hold() -> None:
+    wanted = [one | {"name": "mine", "width": 16} for one in conditions()]
+    run_conditions(wanted, ["test"], 1)
+    alone = [one | {"name": "alone"} for one in wanted]
+    run_conditions(alone, ["test"], 1, pack_size=1)
+    assert len(list(Path("outputs/alone/commits").iterdir())) == 12
+    for table in ("cells", "curves", "layers"):
+        query = f"SELECT * FROM {table} ORDER BY ALL"
+        both = [
+            open_study(f"outputs/{name}").execute(query).fetchall() for name in ("mine", "alone")
+        ]
+        assert repr(both[0]) == repr(both[1])  # as text NaN equals NaN
+
+
 def test_an_interrupted_study_continues_to_the_bytes_of_one_that_ran_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

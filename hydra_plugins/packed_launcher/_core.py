@@ -53,7 +53,11 @@ def launch(
     task: Any = launcher.task_function
     with hydra_config(launcher.config):
         values = task.packed(
-            configs, overrides=overrides, workers=launcher.workers, dry_run=launcher.dry_run
+            configs,
+            overrides=overrides,
+            workers=launcher.workers,
+            pack_size=launcher.pack_size,
+            dry_run=launcher.dry_run,
         )
         if len(values) != len(configs):
             raise RuntimeError(f"{len(configs)} jobs were given, {len(values)} values came back")

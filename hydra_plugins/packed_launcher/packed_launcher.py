@@ -17,12 +17,14 @@ class PackedLauncherConf:
 
     Attributes:
         workers: worker processes, handed to the task; None leaves it to the task.
+        pack_size: most networks trained together, handed to the task; None leaves it to the task.
         job_folders: also write Hydra's folder per job (``.hydra/``, log) once the jobs are done.
         dry_run: handed to the task, which then only says what it would do; no folders either.
     """
 
     _target_: str = "hydra_plugins.packed_launcher.packed_launcher.PackedLauncher"
     workers: int | None = None
+    pack_size: int | None = None
     job_folders: bool = False
     dry_run: bool = False
 
@@ -35,15 +37,20 @@ ConfigStore.instance().store(
 class PackedLauncher(BasicLauncher):
     """Runs all jobs of a batch as one call of the task's ``packed``, or one by one if it has none.
 
-    ``task.packed(configs, overrides=…, workers=…, dry_run=…)`` gets one plain resolved dict a job,
-    without the ``hydra`` node, and returns one value a job, in the same order.
+    ``task.packed(configs, overrides=…, workers=…, pack_size=…, dry_run=…)`` gets one plain resolved
+    dict a job, without the ``hydra`` node, and returns one value a job, in the same order.
     """
 
     def __init__(
-        self, workers: int | None = None, job_folders: bool = False, dry_run: bool = False
+        self,
+        workers: int | None = None,
+        pack_size: int | None = None,
+        job_folders: bool = False,
+        dry_run: bool = False,
     ) -> None:
         super().__init__()
         self.workers = workers
+        self.pack_size = pack_size
         self.job_folders = job_folders
         self.dry_run = dry_run
 

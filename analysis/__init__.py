@@ -1,16 +1,34 @@
-"""Reads a study's records: verified, through SQL. Never trains.
+"""Reads a study's records: verified, through SQL, as figures and as a report. Never trains.
 
-from analysis import open_study
-con = open_study("outputs/mine")
-con.sql("SELECT activation, depth, count(*) FROM cells GROUP BY ALL").df()
+from analysis import figures, open_study
+study = open_study("outputs/mine")
+study.sql("SELECT activation, depth, count(*) FROM networks GROUP BY ALL").df()
+figures.atlas(study)  # a matplotlib figure
 
-In a notebook each figure of the report is a function of a study:
-
-from analysis import figures
-from analysis.frames import Study
-figures.atlas(Study("outputs/mine")).figure
+Each figure of the report is a function of `analysis.figures`; ``figures.atlas.drawing(study)`` also
+has its caption and the table of the numbers drawn.
 """
 
-from analysis.tables import open_study
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analysis.frames import Study
 
 __all__ = ["open_study"]
+
+
+def open_study(folder: str | Path) -> Study:
+    """Verify a study's records and return it, to be asked by SQL and drawn.
+
+    Args:
+        folder: ``outputs/<study name>``.
+
+    Raises:
+        StoreError: there is no study, or a commit or record is missing or damaged.
+    """
+    from analysis.frames import Study  # pandas and DuckDB, which --help must not wait for
+
+    return Study(folder)

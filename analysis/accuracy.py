@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.frames import finished_first
 from analysis.statistics import student_intervals
+
+STATUSES = ("ok", "diverged", "failed", "missing")
+"""What became of a network, the most telling first."""
 
 CONDITION = ["activation", "init", "depth"]
 
@@ -16,6 +18,12 @@ LOST = ["diverged", "failed", "missing"]
 
 LEARNT = 0.01
 """A guess of one class hits its share of the test split, which is chance give or take less than this."""
+
+
+def finished_first(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells ordered by `STATUSES`, so that dropping duplicates keeps what is known."""
+    place = {status: index for index, status in enumerate(STATUSES)}
+    return cells.sort_values("status", key=lambda column: column.map(place), kind="stable")
 
 
 def chance_of(cells: pd.DataFrame) -> float:

@@ -17,8 +17,9 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from analysis.accuracy import best_rates, finished_first
 from analysis.labels import flatten, labels
-from analysis.tables import open_study
+from analysis.tables import connect
 from study.packing import packs_of_plan
 from study.store import Store
 
@@ -33,8 +34,7 @@ USUAL = {
 }  # fmt: skip
 """The settings that divide a study, with the values they have unless one asks for others."""
 
-STATUSES = ("ok", "diverged", "failed", "missing")
-"""What became of a network, the most telling first."""
+NETWORK_SETTINGS = ("depth", "width", "bias", "lr", "batch_size", "steps", "dtype", "seed")
 
 OUTCOMES = ("classes", "final_validation_accuracy", "final_test_accuracy")
 
@@ -46,10 +46,12 @@ class Variant:
     Attributes:
         label: the settings that set it apart, ``"data=digits, width=32"``; empty if it is the only one.
         cells: its rows of `Study.cells`.
+        where: an SQL condition that finds them in ``networks``.
     """
 
     label: str
     cells: pd.DataFrame
+    where: str = "true"
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,39 @@ class Plan:
 class Study:
     """The records of one study, verified, with the networks that are planned but not there.
 
+    SQL sees the views of `study.schema.TABLES` and ``networks``, see `networks`.
+
     Args:
         folder: ``outputs/<study name>``.
 
     Raises:
         StoreError: there is no study, or it is damaged.
+
+    Example:
+        >>> study = open_study("outputs/mine")
+        >>> study.sql("SELECT activation, count(*) FROM networks GROUP BY ALL").df()
+        >>> figures.atlas(study)
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.connection: duckdb.DuckDBPyConnection = open_study(folder)
+        self._records = connect(folder)
+        self.asked: list[str] = []
+        """The queries that were asked through `layers`, for those who want to ask them again."""
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection, with ``networks`` beside the views of the records."""
+        self._records.register("networks", self.networks)
+        return self._records
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Return what a query finds; ``.df()`` of it is a data frame."""
+        return self.connection.sql(query)
+
+    def execute(self, query: str, parameters: Any = None) -> duckdb.DuckDBPyConnection:
+        """Run a query with parameters, as DuckDB's own method does."""
+        return self.connection.execute(query, parameters)
 
     @property
     def name(self) -> str:
@@ -106,7 +131,7 @@ class Study:
         """
         # as DOUBLE an absent number is NaN; what is missing has none
         numbers = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in OUTCOMES)
-        known = self.connection.execute(
+        known = self._records.execute(
             f"SELECT cell, settings, status, error, {numbers} FROM cells ORDER BY cell"
         ).df()
         committed = set(known["cell"])
@@ -144,15 +169,19 @@ class Study:
         varying = [
             key for key in USUAL if key not in apart and cells[key].nunique(dropna=False) > 1
         ]
+        kind = "training" if optimizer else "start"
         if not varying:
-            return [Variant("", cells)]
+            return [Variant("", cells, f"{kind} = 1")]
         found = []
         for place, (values, part) in enumerate(cells.groupby(varying, dropna=False, sort=True)):
             settings = dict(zip(varying, values, strict=True))
             unusual = sum(str(value) != str(USUAL[key]) for key, value in settings.items())
             label = ", ".join(f"{key}={value}" for key, value in settings.items())
-            found.append((-len(part), unusual, place, Variant(label, part)))
-        return [variant for *_, variant in sorted(found, key=lambda one: one[:3])]
+            found.append((-len(part), unusual, place, label, part))
+        return [
+            Variant(label, part, f"{kind} = {number}")
+            for number, (*_, label, part) in enumerate(sorted(found, key=lambda one: one[:3]), 1)
+        ]
 
     @cached_property
     def starts(self) -> list[Variant]:
@@ -184,28 +213,45 @@ class Study:
         keys = [key for key in trained if key not in apart]
         return self.variants(finished_first(trained).drop_duplicates(keys).sort_index(), True)
 
-    def layers(
-        self, cells: pd.DataFrame, columns: Sequence[str], where: str = "step = 0"
-    ) -> pd.DataFrame:
-        """Return measured quantities of these cells, a row a cell, step and layer, with the axes.
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """What the figures know of every network; SQL sees it as the table ``networks``.
+
+        Columns: ``cell``; ``start``: number of the part of the study (`starts`) in whose figures of
+        fresh weights it counts, NULL where it does not, since another network begins as it does;
+        ``training``: number of the part (`trained`) in whose figures of training it counts; ``best``:
+        whether its learning rate is its condition's best, chosen on the validation split;
+        `NETWORK_SETTINGS`, ``activation``, ``init``, ``data`` and ``optim`` as labels; ``status``;
+        `OUTCOMES`.
+        """
+        found = self.cells[["cell", *GROUPS, *NETWORK_SETTINGS, "status", *OUTCOMES]].copy()
+        for name, variants in (("start", self.starts), ("training", self.trained)):
+            number = {
+                cell: index for index, one in enumerate(variants, 1) for cell in one.cells["cell"]
+            }
+            found.insert(1, name, found["cell"].map(number).astype("Int64"))
+        best = {cell for one in self.trained for cell in best_rates(one.cells)["cell"]}
+        found.insert(3, "best", found["cell"].isin(best))
+        return found
+
+    def count(self, where: str) -> int:
+        """Return how many networks there are under an SQL condition on ``networks``."""
+        row = self.execute(f"SELECT count(*) FROM networks WHERE {where}").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def layers(self, where: str, columns: Sequence[str], rows: str = "step = 0") -> pd.DataFrame:
+        """Return measured quantities, a row a network, step and layer, with the axes.
 
         Args:
-            cells: rows of `cells`.
+            where: an SQL condition on ``networks``; a variant's own, ``"training = 1 AND best"`` …
             columns: columns of ``layers``; NULL becomes NaN.
-            where: an SQL condition on ``layers``.
+            rows: an SQL condition on ``layers``.
         """
-        wanted = cells[["cell", "activation", "init", "depth", "lr", "seed"]]
-        self.connection.register("wanted", wanted)
-        try:
-            return self.connection.execute(
-                f"SELECT wanted.*, step, layer, units, {', '.join(columns)} "
-                f"FROM layers JOIN wanted USING (cell) WHERE {where} ORDER BY cell, step, layer"
-            ).df()
-        finally:
-            self.connection.unregister("wanted")
-
-
-def finished_first(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return cells ordered by `STATUSES`, so that dropping duplicates keeps what is known."""
-    place = {status: index for index, status in enumerate(STATUSES)}
-    return cells.sort_values("status", key=lambda column: column.map(place), kind="stable")
+        query = (
+            "SELECT cell, activation, init, depth, lr, seed, step, layer, units, "
+            f"{', '.join(columns)}\nFROM layers JOIN networks USING (cell)\n"
+            f"WHERE {where} AND {rows}\nORDER BY cell, step, layer"
+        )
+        self.asked.append(query)
+        return self.connection.execute(query).df()

@@ -15,6 +15,7 @@ import jinja2
 import pandas as pd
 
 from analysis import figures, style
+from analysis.accuracy import STATUSES
 from analysis.findings import (
     Finding,
     merged,
@@ -25,7 +26,7 @@ from analysis.findings import (
     training_findings,
 )
 from analysis.findings.outcomes import failures
-from analysis.frames import STATUSES, Study, Variant
+from analysis.frames import Study, Variant
 from analysis.provenance import provenance
 from study.errors import StoreError
 
@@ -178,7 +179,7 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
             yield Section(title, left_out=[_nothing(kind)])
     tell("coverage")
     section = Section("What was run")
-    section.shown.append(_store(figures.coverage(study), "coverage", folder))
+    section.shown.append(_store(figures.coverage.drawing(study), "coverage", folder))
     yield section
 
 
@@ -206,10 +207,10 @@ def _nothing(kind: str) -> tuple[str, str]:
 
 
 def _draw(
-    drawer: Callable[..., figures.Drawing], study: Study, variant: Variant, section: Section
+    drawer: figures.FigureFunction, study: Study, variant: Variant, section: Section
 ) -> figures.Drawing | None:
     try:
-        return drawer(study, variant)
+        return drawer.drawing(study, variant)
     except figures.NotApplicable as reason:
         section.left_out.append((drawer.__name__.replace("_", " "), str(reason)))
         return None

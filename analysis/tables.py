@@ -11,7 +11,7 @@ from study.schema import TABLES
 from study.store import ARROW_SCHEMAS, Store, final_commits
 
 
-def open_study(folder: str | Path) -> duckdb.DuckDBPyConnection:
+def connect(folder: str | Path) -> duckdb.DuckDBPyConnection:
     """Verify a study's store and return a connection with the views of `study.schema.TABLES`.
 
     Args:

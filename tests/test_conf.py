@@ -56,6 +56,13 @@ AXES: dict[str, dict[str, Sequence[Any]]] = {
     },
     "speed": {"depth": [2, 4, 8, 16, 32, 64], "activation": SIX, "init": EIGHT, "lr": [0.1]},
 }
+RATES = [0.03, 0.1, 0.3, 1.0, 3.0]
+AXES |= {
+    "reference_start": AXES["standard_start"],
+    "reference_training": AXES["standard_training"] | {"lr": RATES},
+    "reference_linear": AXES["standard_linear"] | {"lr": RATES},
+    "reference_alone": {"depth": [8, 32], "activation": SIX, "init": ["he_normal"], "lr": [0.1]},
+}
 
 # name, data, width, seeds, steps, batch size
 PLAIN: dict[str, tuple[str, str, int, int, int, int]] = {
@@ -65,6 +72,10 @@ PLAIN: dict[str, tuple[str, str, int, int, int, int]] = {
     "standard_linear": ("standard_grid", "mnist1d", 64, 5, 300, 128),
     "full": ("full", "mnist1d", 256, 10, 1000, 128),
     "speed": ("speed", "mnist1d", 64, 5, 500, 128),
+    "reference_start": ("reference_records", "mnist1d", 64, 30, 0, 128),
+    "reference_training": ("reference_records", "mnist1d", 64, 10, 500, 128),
+    "reference_linear": ("reference_records", "mnist1d", 64, 10, 500, 128),
+    "reference_alone": ("reference_alone", "mnist1d", 64, 2, 500, 128),
 }
 
 EXPERIMENTS = sorted(Path(CONF, "experiment").glob("*.yaml"))

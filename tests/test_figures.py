@@ -71,7 +71,7 @@ def by_hand(folder, activation, std_or_init, depth, seeds):
 
 
 def test_atlas_draws_the_mean_decades_relative_to_the_last_hidden_layer(study, folder):
-    drawing = figures.atlas(study)
+    drawing = figures.atlas.drawing(study)
     axis = panel(drawing.figure, ROWS, COLUMNS, "sigmoid", "he_normal")
     mesh = [m for m in axis.collections if isinstance(m, QuadMesh)][-1]
     gradients = by_hand(folder, "sigmoid", "he_normal", 5, range(3))
@@ -83,7 +83,7 @@ def test_atlas_draws_the_mean_decades_relative_to_the_last_hidden_layer(study, f
 
 
 def test_atlas_marks_gradients_that_are_zero_or_no_number_and_names_what_is_not_in_the_sweep(study):
-    drawing = figures.atlas(study)
+    drawing = figures.atlas.drawing(study)
     zero = panel(drawing.figure, ROWS, COLUMNS, "relu", "zeros")
     assert marks(zero) == ["v", "v"]  # depth 2 and depth 5
     broken = panel(drawing.figure, ROWS, COLUMNS, "relu", "normal (std 1e+80)")
@@ -97,13 +97,13 @@ def test_atlas_marks_gradients_that_are_zero_or_no_number_and_names_what_is_not_
 
 def test_networks_that_begin_as_one_count_once(study):
     # two learning rates begin alike: three seeds are three networks, not six
-    assert (figures.atlas(study).table["networks"] <= 3).all()
+    assert (figures.atlas.drawing(study).table["networks"] <= 3).all()
     (variant,) = study.starts
     assert len(variant.cells) == 3 * (2 * 2 * 4 + 2)
 
 
 def test_lines_by_layer_and_their_bands_are_mean_and_student_interval_of_the_log(study, folder):
-    drawing = figures.signal_by_layer(study)
+    drawing = figures.signal_by_layer.drawing(study)
     axis = panel(drawing.figure, ROWS, COLUMNS, "relu", "he_normal")
     logs = np.log10(by_hand(folder, "relu", "he_normal", 5, range(3)))
     line = next(line for line in axis.lines if len(line.get_xdata()) == 5)
@@ -117,20 +117,20 @@ def test_lines_by_layer_and_their_bands_are_mean_and_student_interval_of_the_log
 
 
 def test_weight_gradient_and_signal_gradient_are_told_apart(study):
-    signal, weight = figures.signal_by_layer(study), figures.weight_by_layer(study)
+    signal, weight = figures.signal_by_layer.drawing(study), figures.weight_by_layer.drawing(study)
     assert signal.caption.startswith("Signal gradient")
     assert weight.caption.startswith("Weight gradient")
     assert not signal.table["mean"].equals(weight.table["mean"])
 
 
 def test_collapse_is_drawn_from_0_to_1(study):
-    drawing = figures.collapse(study)
+    drawing = figures.collapse.drawing(study)
     assert drawing.figure.axes[0].get_ylim() == (-0.05, 1.05)
     assert drawing.table["mean"].dropna().between(0, 1 + 1e-12).all()
 
 
 def test_slope_is_the_mean_of_each_networks_own_slope(study, folder):
-    table = figures.slope(study).table
+    table = figures.slope.drawing(study).table
     row = table[(table["activation"] == "sigmoid") & (table["init"] == "he_normal")].iloc[0]
     gradients = by_hand(folder, "sigmoid", "he_normal", 5, range(3))
     slopes = [gradient_slope(one[:4]) for one in gradients]
@@ -161,7 +161,7 @@ def test_the_rate_is_chosen_on_validation_and_a_lost_network_counts_as_none(stud
 
 
 def test_trainability_counts_networks_that_are_lost_and_shows_chance_and_linear_model(study):
-    drawing = figures.trainability(study)
+    drawing = figures.trainability.drawing(study)
     (variant,) = study.trained
     axis = panel(drawing.figure, [""], COLUMNS, "", "normal (std 1e+80)")
     assert "×3" in [text.get_text() for text in axis.texts]
@@ -172,7 +172,7 @@ def test_trainability_counts_networks_that_are_lost_and_shows_chance_and_linear_
 
 
 def test_rate_map_holds_every_rate_and_paints_black_where_all_diverged(study):
-    drawing = figures.rate_map(study)
+    drawing = figures.rate_map.drawing(study)
     counts = drawing.table.set_index(["activation", "init", "depth", "lr"])
     assert len(counts) == 2 * 4 * 2 * 2
     assert counts.loc[("relu", "normal (std 1e+80)", 5, 0.03), "diverged"] == 3
@@ -181,7 +181,7 @@ def test_rate_map_holds_every_rate_and_paints_black_where_all_diverged(study):
 
 
 def test_dead_units_are_the_mean_share_over_the_networks_in_which_z_is_a_number(study):
-    table = figures.dead_units(study).table
+    table = figures.dead_units.drawing(study).table
     con = study.connection
     one = table[(table["activation"] == "relu") & (table["init"] == "he_normal")]
     one = one[(one["depth"] == 5) & (one["step"] == one["step"].max()) & (one["layer"] == 4)]
@@ -202,8 +202,8 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
     commit = next((copy / "commits").iterdir())
     lost = len(json.loads(commit.read_text())["statuses"])
     commit.unlink()
-    table = figures.coverage(Study(copy)).table
-    whole = figures.coverage(Study(folder)).table
+    table = figures.coverage.drawing(Study(copy)).table
+    whole = figures.coverage.drawing(Study(folder)).table
     statuses = ["ok", "diverged", "failed", "missing"]
     assert table["missing"].sum() == lost
     assert table[statuses].sum().sum() == whole[statuses].sum().sum()
@@ -212,7 +212,7 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
 
 def test_an_activation_has_one_colour_in_every_figure(study):
     colours = style.colours(ROWS)
-    drawing = figures.trainability(study)
+    drawing = figures.trainability.drawing(study)
     axis = drawing.figure.axes[0]
     assert to_hex(colours["relu"]) in {to_hex(line.get_color()) for line in axis.lines}
     for labels in (["relu"], ["gelu", "relu"], ROWS):
@@ -258,11 +258,11 @@ def test_a_figure_that_does_not_apply_says_why_and_the_others_are_drawn(tmp_path
                 drawer(study)
         elif drawer is not figures.dead_units:  # whether a unit is dead is up to chance
             drawer(study) if settings["depth"] > 1 else None
-    figures.coverage(study)
+    figures.coverage.drawing(study)
 
 
 def test_dead_units_speak_of_networks_with_hidden_layers_alone(study):
-    caption = figures.dead_units(study).caption
+    caption = figures.dead_units.drawing(study).caption
     (variant,) = study.trained
     best = best_rates(variant.cells)
     counted = int((best["depth"] >= 2).sum())
@@ -271,7 +271,7 @@ def test_dead_units_speak_of_networks_with_hidden_layers_alone(study):
 
 
 def test_networks_without_a_slope_are_counted_beside_the_axis(study):
-    drawing = figures.slope(study)
+    drawing = figures.slope.drawing(study)
     counts = drawing.table["undefined"]
     beside = [text.get_text() for text in drawing.figure.axes[0].texts if text.get_text().isdigit()]
     assert sorted(beside) == sorted(str(count) for count in counts[counts > 0])

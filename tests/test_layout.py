@@ -26,7 +26,7 @@ def _close_figures():
 
 def boxes(figure: Figure) -> dict[str, np.ndarray]:
     """Return the box of every text and of every axis' ticks in inches: left, bottom, right, top."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()  # that of a closed figure draws nothing
     lines = [line for panel in figure.axes for line in (panel.xaxis, panel.yaxis)]
     # ticks beyond an axis' limits exist and are not drawn: the axis knows which are
     ticks = {text for line in lines for text in line.findobj(Text) if text is not line.label}
@@ -70,7 +70,7 @@ def test_no_text_is_cut_off_or_stands_on_another(tmp_path, inits):
     ]  # fmt: skip
     study = Study(sample.make(tmp_path, many))
     for drawer in (*figures.START, *figures.TRAINING, figures.coverage):
-        check(drawer(study).figure)
+        check(drawer(study))
 
 
 def test_long_names_widen_a_figure_and_a_long_legend_takes_more_lines():
@@ -103,7 +103,7 @@ def test_one_activation_stands_at_its_depth_and_what_is_at_chance_is_not_framed(
         for depth in (2, 3) for init in ("he_normal", "zeros") for lr in (0.03, 0.3)
     ]  # fmt: skip
     study = Study(sample.make(tmp_path, many))
-    zeros, learnt = figures.trainability(study).figure.axes
+    zeros, learnt = figures.trainability.drawing(study).figure.axes
     for axis in (zeros, learnt):
         places = [place for line in axis.lines[:3] for place in line.get_xdata()]
         assert set(places) == {0, 1}
@@ -111,6 +111,6 @@ def test_one_activation_stands_at_its_depth_and_what_is_at_chance_is_not_framed(
     assert sum(len(line.get_xdata()) for line in hollow) == 2
     frames = [
         sum(isinstance(patch, Rectangle) and not patch.get_fill() for patch in axis.patches)
-        for axis in figures.rate_map(study).figure.axes[:2]
+        for axis in figures.rate_map.drawing(study).figure.axes[:2]
     ]
     assert frames == [0, 4]

@@ -92,7 +92,9 @@ def test_a_torn_record_left_by_a_crash_is_replaced_not_trusted(tmp_path):
     store.verify(store.read_commits()[0])
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 99}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 2}', b'{"schema": 99}']
+)
 def test_a_damaged_or_newer_commit_is_refused_by_name(tmp_path, content):
     store = Store(tmp_path)
     store.create()

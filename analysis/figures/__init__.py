@@ -1,7 +1,7 @@
-"""The figures: each is a function of an opened study that returns a `Drawing`."""
+"""The figures of the report, each a function of an opened study that returns a matplotlib figure."""
 
 from analysis.figures.atlas import atlas
-from analysis.figures.base import Drawing, NotApplicable
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
@@ -19,6 +19,7 @@ __all__ = [
     "START",
     "TRAINING",
     "Drawing",
+    "FigureFunction",
     "NotApplicable",
     "atlas",
     "collapse",

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, networks, started
+from analysis.figures.base import Drawing, FigureFunction, networks, started
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.statistics import log_statistics
@@ -24,7 +24,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     ``networks``, the ``smallest`` and ``largest`` of a single network, and how many have a relative
     gradient that is exactly 0 or not finite.
     """
-    layers = study.layers(variant.cells, ["signal_grad_rms"], "step = 0 AND layer < depth")
+    layers = study.layers(variant.where, ["signal_grad_rms"], "step = 0 AND layer < depth")
     last = layers.loc[layers["layer"] == layers["depth"] - 1].set_index("cell")["signal_grad_rms"]
     with np.errstate(divide="ignore", invalid="ignore"):
         layers["relative"] = layers["signal_grad_rms"] / layers["cell"].map(last)
@@ -33,6 +33,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     return log_statistics(layers, ["activation", "init", "depth", "layer"], "relative")
 
 
+@FigureFunction
 def atlas(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw small multiples activation × initializer: x layer, y depth, colour decades.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -34,6 +37,37 @@ class Drawing:
     alt: str
     figure: Figure
     table: pd.DataFrame
+
+
+class FigureFunction:
+    """A figure of the report as a function of a study: ``figures.atlas(study)``.
+
+    Called, it returns the matplotlib figure alone; `drawing` returns all that belongs to it.
+    """
+
+    def __init__(self, draw: Callable[[Study, Variant | None], Drawing]) -> None:
+        functools.update_wrapper(self, draw)
+        self.__name__: str = draw.__name__
+        self._draw = draw
+
+    def __call__(self, study: Study, variant: Variant | None = None) -> Figure:
+        """Draw the figure.
+
+        Args:
+            study: what `analysis.open_study` returns.
+            variant: a part of it, one of ``study.starts`` or ``study.trained``; default the first.
+
+        Raises:
+            NotApplicable: the study has nothing that this figure could show; the message says why.
+        """
+        return self.drawing(study, variant).figure
+
+    def drawing(self, study: Study, variant: Variant | None = None) -> Drawing:
+        """Draw the figure and return it with title, caption, alternative text and table."""
+        drawn = self._draw(study, variant)
+        # a notebook shows what a cell returns, and would show an open figure once more
+        plt.close(drawn.figure)
+        return drawn
 
 
 class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from analysis import layout, style
 from analysis.figures.base import (
     Drawing,
+    FigureFunction,
     depth_legend,
     depth_lines,
     fault_marks,
@@ -29,7 +30,7 @@ def table(study: Study, variant: Variant, quantity: str, log: bool) -> pd.DataFr
     Columns: ``activation, init, depth, layer, mean, low, high, networks, zeros, nonfinite``; of
     log10 of the quantity where ``log``.
     """
-    layers = study.layers(variant.cells, [quantity])
+    layers = study.layers(variant.where, [quantity])
     if log:
         return log_statistics(layers, AXES, quantity)
     counts = layers.assign(
@@ -40,6 +41,7 @@ def table(study: Study, variant: Variant, quantity: str, log: bool) -> pd.DataFr
     )
 
 
+@FigureFunction
 def signal_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw the signal gradient against the layer, small multiples activation × initializer.
 
@@ -61,6 +63,7 @@ def signal_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     )
 
 
+@FigureFunction
 def weight_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw the weight gradient against the layer, small multiples activation × initializer.
 
@@ -83,6 +86,7 @@ def weight_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     )
 
 
+@FigureFunction
 def collapse(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw how alike all samples look, layer by layer, small multiples activation × initializer.
 

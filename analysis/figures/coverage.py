@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, networks
-from analysis.frames import STATUSES, Study
+from analysis.accuracy import STATUSES
+from analysis.figures.base import Drawing, FigureFunction, networks
+from analysis.frames import Study, Variant
 from analysis.labels import in_order
 
 TITLE = "What was run, and what became of it?"
@@ -30,7 +31,8 @@ def table(study: Study) -> pd.DataFrame:
     return cells.groupby(AXES)[list(STATUSES)].sum().reset_index()
 
 
-def coverage(study: Study) -> Drawing:
+@FigureFunction
+def coverage(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw the number of networks by condition and status.
 
     Args:

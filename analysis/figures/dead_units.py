@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import layout, style
-from analysis.accuracy import best_rates
-from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.words import joined, several, verb
@@ -21,19 +20,18 @@ MOST_ROWS = 12
 AXES = ["activation", "init", "depth", "lr", "step", "layer"]
 
 
-def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
+def table(study: Study, where: str) -> pd.DataFrame:
     """Return the share of dead units by condition, step and layer.
 
     Args:
         study: an opened study.
-        cells: rows of ``study.cells``.
+        where: an SQL condition on ``networks``.
 
     Returns:
         `AXES`, ``dead_share`` (mean over networks in which z is a number), ``networks`` and
         ``undefined`` (networks in which it is not).
     """
-    measured = cells[cells["status"].isin(["ok", "diverged"]) & (cells["depth"] >= 2)]
-    layers = study.layers(measured, ["dead_units"], "layer < depth")
+    layers = study.layers(where, ["dead_units"], "layer < depth")
     layers["dead_share"] = layers["dead_units"].astype(float) / layers["units"]
     layers["undefined"] = layers["dead_share"].isna()
     return (
@@ -47,6 +45,7 @@ def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@FigureFunction
 def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw the share of dead units over layer and step, each condition at its best rate.
 
@@ -61,9 +60,8 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
     variant = variant or next(iter(study.trained or study.starts), None)
     if variant is None:
         raise NotApplicable("no measured network has a hidden layer")
-    cells = best_rates(variant.cells)
-    cells = cells[cells["depth"] >= 2]
-    everything = table(study, cells)
+    where = f"{variant.where} AND best" if study.trained else variant.where
+    everything = table(study, where)
     if not everything["dead_share"].gt(0).any():
         raise NotApplicable("no unit of any network is dead at any probe step")
     worst = everything.groupby(["activation", "init"])["dead_share"].max()
@@ -113,7 +111,7 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
         TITLE,
         "Share of units whose slope is exactly 0 on every sample of the probe set, by layer (upwards "
         "from the input) and step, mean over seeds, each condition at its best learning rate by "
-        f"validation ({networks(int(cells['cell'].nunique()))}; rate in each panel). "
+        f"validation ({networks(study.count(f'{where} AND depth >= 2'))}; rate in each panel). "
         + (f"No unit of {joined(healthy)} is ever dead. " if healthy else "")
         + (f"Not drawn, since no unit dies there: depth {joined(alive)}. " if alive else "")
         + (

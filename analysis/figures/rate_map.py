@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis import accuracy, layout, style
-from analysis.figures.base import Drawing, NotApplicable, highest, networks, trained
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable, highest, networks, trained
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.words import joined
 
 
+@FigureFunction
 def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw the map depth × learning rate of test accuracy, small multiples activation × initializer.
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, NotApplicable, networks, started
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks, started
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.statistics import gradient_slope, student_intervals
@@ -25,7 +25,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     ``undefined``: networks with fewer than three finite positive hidden layers.
     """
     layers = study.layers(
-        variant.cells, ["signal_grad_rms"], "step = 0 AND layer < depth AND depth >= 4"
+        variant.where, ["signal_grad_rms"], "step = 0 AND layer < depth AND depth >= 4"
     )
     if layers.empty:
         return pd.DataFrame(columns=[*AXES, "mean", "low", "high", "networks", "undefined"])
@@ -40,6 +40,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     return student_intervals(frame, AXES, "slope").merge(counts, on=AXES)
 
 
+@FigureFunction
 def slope(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw the slope by activation and initializer, a panel per depth.
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis import accuracy, layout, style
-from analysis.figures.base import Drawing, highest, networks, trained
+from analysis.figures.base import Drawing, FigureFunction, highest, networks, trained
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 
@@ -16,6 +16,7 @@ APART = 0.055
 """Least distance between the marks of two activations, as a share of that between two depths."""
 
 
+@FigureFunction
 def trainability(study: Study, variant: Variant | None = None) -> Drawing:
     """Draw best-rate test accuracy against depth, a panel per initializer, a line per activation.
 

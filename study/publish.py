@@ -1,0 +1,148 @@
+"""A small copy of a study for publishing: one record of all packs, fewer digits, curves at probe steps.
+
+``python -m study.publish outputs/mine outputs/published`` makes it. The copy is a study like any
+other: its records have a commit with their hashes, and every figure is drawn from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from study.cell import canonical_json, digest
+from study.errors import StoreError, StudyError
+from study.schema import TABLES
+from study.store import Commit, Store, final_commits
+
+KEPT_BITS = 20
+"""Significant bits of a measured number: a relative error below 5e-7, which no figure shows."""
+
+ORDER = {"cells": ("cell",), "curves": ("cell", "step"), "layers": ("cell", "step", "layer")}
+
+
+def publish(source: Path, target: Path) -> int:
+    """Write a small copy of a study and return how many networks it holds.
+
+    Layers and final numbers are rounded to `KEPT_BITS`; curves keep every bit, at probe steps only.
+    Packs that were made in the same environment become one.
+
+    Args:
+        source: the study's folder.
+        target: a folder that does not exist yet.
+
+    Raises:
+        StoreError: there is no study, it is damaged, or the target exists or cannot be written.
+    """
+    store, copy = Store(source), Store(target)
+    if not store.commits.is_dir():
+        raise StoreError(f"cannot publish {source}: there is no study in it.")
+    if target.exists():
+        raise StoreError(f"cannot publish to {target}: it exists; remove it first.")
+    commits = store.read_commits()
+    final = final_commits(commits)
+    paths = {commit.pack: store.verify(commit) for commit in commits}
+    copy.check_writable()
+    copy.create()
+    for plan in store.read_plans():
+        copy.write_plan(plan)
+    groups: dict[str, list[Commit]] = {}
+    for commit in commits:
+        groups.setdefault(canonical_json(commit.environment), []).append(commit)
+    for environment, group in sorted(groups.items()):
+        chosen = {cell for commit in group for cell in commit.statuses if final[cell] is commit}
+        statuses = {cell: final[cell].statuses[cell] for cell in sorted(chosen)}
+        copy.commit(
+            digest(canonical_json([statuses, environment]), 16),
+            max(commit.attempt for commit in group),
+            {
+                table: _merged(
+                    table,
+                    [
+                        _of_cells(paths[commit.pack][table], final, commit)
+                        for commit in sorted(group, key=lambda one: one.pack)
+                    ],
+                )
+                for table in TABLES
+            },
+            statuses,
+            {**json.loads(environment), "significant_bits": KEPT_BITS},
+            sum(commit.wall_s for commit in group),
+        )
+    copy.staging.rmdir()  # git keeps no empty folders, and nothing is written here again
+    return len(final)
+
+
+def _of_cells(path: Path, final: dict[str, Commit], commit: Commit) -> pa.Table:
+    """Return the rows of those cells for which this commit counts."""
+    table = pq.read_table(path)
+    counted = [cell for cell in commit.statuses if final[cell] is commit]
+    return table.filter(pc.is_in(table["cell"], pa.array(counted, pa.string())))
+
+
+def _merged(name: str, tables: Sequence[pa.Table]) -> pa.Table:
+    table = pa.concat_tables(tables).combine_chunks()
+    if name == "curves":
+        return _sorted(name, table.filter(pc.is_valid(table["test_loss"])))
+    for index, field in enumerate(table.schema):
+        measured = name == "layers" or field.name.startswith("final_")
+        if measured and pa.types.is_floating(field.type):
+            column = table[field.name]
+            values = rounded(column.to_numpy(), KEPT_BITS)
+            known = pa.array(values, mask=column.is_null().to_numpy())
+            table = table.set_column(index, field, known)
+    return _sorted(name, table)
+
+
+def _sorted(name: str, table: pa.Table) -> pa.Table:
+    return table.sort_by([(key, "ascending") for key in ORDER[name]])
+
+
+def rounded(values: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
+    """Return numbers rounded to so many significant bits; 0, infinities and NaN stay.
+
+    Args:
+        values: any shape.
+        bits: 1 … 53.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    mantissa, exponent = np.frexp(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
+    # the largest numbers would become infinite
+    return np.where(np.isfinite(values) & np.isfinite(found), found, values)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish a study; return 0, or 2 after an error the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m study.publish",
+        description="Write a small copy of a study: one record instead of one a pack, layers and final "
+        f"numbers rounded to {KEPT_BITS} significant bits, curves at probe steps only. Figures are "
+        "drawn from it as from any study.",
+    )
+    parser.add_argument("source", type=Path, help="the study's folder, outputs/<name>")
+    parser.add_argument("target", type=Path, help="the folder of the copy, which must not exist")
+    chosen: Any = parser.parse_args(arguments)
+    try:
+        networks = publish(chosen.source, chosen.target)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    size = sum(path.stat().st_size for path in chosen.target.rglob("*") if path.is_file())
+    print(f"{networks:,} networks in {chosen.target.as_posix()}: {size / 1e6:.1f} MB.")
+    print(f"Next: python -m analysis {chosen.target.as_posix()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

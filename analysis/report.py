@@ -6,7 +6,7 @@ import base64
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from analysis.findings import (
 from analysis.findings.outcomes import failures
 from analysis.frames import Study, Variant
 from analysis.provenance import provenance
+from analysis.words import joined, several
 from study.errors import StoreError
 
 MOST_VARIANTS = 4
@@ -35,16 +36,29 @@ MOST_VARIANTS = 4
 
 PAGE = "index.html"
 
+LARGEST_DRAWING = 400_000
+"""Bytes of an SVG file that is put into the page; of a larger one the page shows the PNG."""
+
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure on the page."""
+    """A figure on the page.
+
+    Attributes:
+        slug: its id and the name of its files.
+        title: the question it answers.
+        caption: what it shows.
+        alt: what it shows, for those who cannot see it.
+        image: the picture as a ``data:`` address.
+        width: of the figure in inches.
+    """
 
     slug: str
     title: str
     caption: str
     alt: str
     image: str
+    width: float
 
 
 @dataclass
@@ -52,12 +66,14 @@ class Section:
     """The figures of one part of the study.
 
     Attributes:
+        kind: ``"start"``, ``"training"``, ``"appendix"`` or ``"coverage"``.
         title: what the part is.
         shown: its figures in order.
         left_out: title and reason of each figure that does not apply.
         findings: what they show: label of the part and sentence.
     """
 
+    kind: str
     title: str
     shown: list[Shown] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
@@ -95,15 +111,18 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
     """
     if study.cells.empty:
         raise StoreError(f"cannot report on {study.folder}: no network is planned in it.")
-    with _replacing(study.folder / "report") as folder:
-        (folder / "figures").mkdir()
-        (folder / "tables").mkdir()
-        sections = list(_sections(study, folder, tell))
-        parts = _parts(study, folder)
+    with replacing(study.folder / "report") as folder:
+        writer = Writer(study, folder, tell)
+        sections = list(_sections(study, writer))
+        parts = part_table(study.trained if len(study.trained) > 1 else [])
+        if not parts.empty:
+            writer.table("variants", parts)
+            writer.query("variants", ["SELECT * FROM networks WHERE training IS NOT NULL"])
         findings = _findings(study, sections, parts)
         counts = {status: int((study.cells["status"] == status).sum()) for status in STATUSES}
-        html = _template().render(
+        html = template("report.html").render(
             name=study.name,
+            scope=scope(study),
             counts={status: f"{count:,}" for status, count in counts.items()},
             total=f"{len(study.cells):,}",
             sections=sections,
@@ -124,7 +143,7 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
 
 
 @contextmanager
-def _replacing(place: Path) -> Iterator[Path]:
+def replacing(place: Path) -> Iterator[Path]:
     """Give a new folder beside ``place`` that takes its place if nothing goes wrong.
 
     Raises:
@@ -147,7 +166,62 @@ def _replacing(place: Path) -> Iterator[Path]:
         raise StoreError(f"cannot write the report to {place}: {why}.") from error
 
 
-def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterator[Section]:
+class Writer:
+    """Writes figures with their tables and queries into a report's folder.
+
+    Args:
+        study: the study that is drawn.
+        folder: the report's folder.
+        tell: called with the name of each figure before it is drawn.
+    """
+
+    def __init__(self, study: Study, folder: Path, tell: Callable[[str], None]) -> None:
+        self.study, self.folder, self.tell = study, folder, tell
+        for name in ("figures", "tables", "queries"):
+            (folder / name).mkdir()
+
+    def draw(
+        self, drawer: figures.FigureFunction, variant: Variant | None, slug: str
+    ) -> tuple[Shown, pd.DataFrame]:
+        """Draw a figure, write its files and return how the page shows it, and its table.
+
+        Raises:
+            NotApplicable: the figure has nothing to show.
+        """
+        self.tell(slug)
+        self.study.asked.clear()
+        drawing = drawer.drawing(self.study, variant)
+        where = "" if variant is None else f"\nWHERE {variant.where}"
+        asked = self.study.asked or [f"SELECT *\nFROM networks{where}\nORDER BY cell"]
+        width = float(drawing.figure.get_figwidth())
+        style.save(drawing.figure, self.folder / "figures", slug)
+        self.table(slug, drawing.table)
+        self.query(slug, asked)
+        shown = Shown(slug, drawing.title, drawing.caption, drawing.alt, self._image(slug), width)
+        return shown, drawing.table
+
+    def table(self, slug: str, table: pd.DataFrame) -> None:
+        """Write a table as CSV."""
+        # twelve digits: the last ones of a mean depend on the processor that took it
+        path = self.folder / "tables" / f"{slug}.csv"
+        table.to_csv(path, index=False, lineterminator="\n", float_format="%.12g")
+
+    def query(self, slug: str, queries: Sequence[str]) -> None:
+        """Write the queries behind a table."""
+        text = ";\n\n".join(dict.fromkeys(queries))
+        head = f'-- analysis.open_study("outputs/{self.study.name}").sql(…)\n'
+        path = self.folder / "queries" / f"{slug}.sql"
+        path.write_text(f"{head}{text};\n", encoding="utf-8", newline="\n")
+
+    def _image(self, slug: str) -> str:
+        svg = (self.folder / "figures" / f"{slug}.svg").read_bytes()
+        if len(svg) <= LARGEST_DRAWING:
+            return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+        png = (self.folder / "figures" / f"{slug}.png").read_bytes()
+        return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _sections(study: Study, writer: Writer) -> Iterator[Section]:
     """Draw every part of the study."""
     many = len(study.starts) > 1 or len(study.trained) > 1
     for kind, title, drawers, variants in (
@@ -156,14 +230,9 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
     ):
         for number, variant in enumerate(variants[:MOST_VARIANTS], start=1):
             suffix = f"-{number}" if len(variants) > 1 else ""
-            section = Section(f"{title}{f': {variant.label}' if many and variant.label else ''}")
-            tables: dict[str, pd.DataFrame] = {}
-            for drawer in drawers:
-                tell(drawer.__name__ + suffix)
-                drawing = _draw(drawer, study, variant, section)
-                if drawing is not None:
-                    tables[drawer.__name__] = drawing.table
-                    section.shown.append(_store(drawing, drawer.__name__ + suffix, folder))
+            named = f"{title}{f': {variant.label}' if many and variant.label else ''}"
+            section = Section(kind, named)
+            tables = _fill(section, writer, drawers, variant, suffix)
             found = (
                 start_findings(tables) if kind == "start" else training_findings(tables, variant)
             )
@@ -176,26 +245,70 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
             ]
             yield section
         if not variants:
-            yield Section(title, left_out=[_nothing(kind)])
-    tell("coverage")
-    section = Section("What was run")
-    section.shown.append(_store(figures.coverage.drawing(study), "coverage", folder))
+            yield Section(kind, title, left_out=[_nothing(kind)])
+    section = Section("coverage", "What was run")
+    _fill(section, writer, (figures.coverage,), None, "")
+    yield section
+    section = Section("appendix", "Appendix")
+    for drawers, variants in (
+        (figures.START_APPENDIX, study.starts),
+        (figures.TRAINING_APPENDIX, study.trained),
+    ):
+        if variants:
+            _fill(section, writer, drawers, variants[0], "")
     yield section
 
 
-def _parts(study: Study, folder: Path) -> pd.DataFrame:
-    """Write the table of the trained parts, if there are several, and return it."""
-    table = part_table(study.trained if len(study.trained) > 1 else [])
-    if not table.empty:
-        table.to_csv(folder / "tables" / "variants.csv", index=False, lineterminator="\n")
-    return table
+def _fill(
+    section: Section,
+    writer: Writer,
+    drawers: Sequence[figures.FigureFunction],
+    variant: Variant | None,
+    suffix: str,
+) -> dict[str, pd.DataFrame]:
+    """Draw figures into a section and return their tables by figure."""
+    tables: dict[str, pd.DataFrame] = {}
+    for drawer in drawers:
+        try:
+            shown, table = writer.draw(drawer, variant, drawer.__name__ + suffix)
+        except figures.NotApplicable as reason:
+            section.left_out.append((drawer.__name__.replace("_", " "), str(reason)))
+            continue
+        section.shown.append(shown)
+        tables[drawer.__name__] = table
+    return tables
+
+
+def scope(study: Study) -> str:
+    """Say in one sentence what a study varies and how often each condition was repeated."""
+    cells = study.networks
+    varied = [
+        several(cells[name].nunique(), noun)
+        for name, noun in (
+            ("activation", "activation"),
+            ("init", "initializer"),
+            ("data", "data set"),
+            ("optim", "optimizer"),
+        )
+    ]
+    depths = sorted(int(depth) for depth in cells["depth"].unique())
+    trained = cells[cells["steps"] > 0]
+    rates = sorted(trained["lr"].unique())
+    text = f"{joined(varied)}; depth {joined([str(depth) for depth in depths])}"
+    if len(trained):
+        text += (
+            f"; trained for {joined([f'{int(one):,}' for one in sorted(trained['steps'].unique())])} "
+            f"steps at {several(len(rates), 'learning rate')}"
+            + (f", {rates[0]:g} to {rates[-1]:g}" if len(rates) > 1 else f", {rates[0]:g}")
+        )
+    return f"{text}; up to {several(int(cells['seed'].nunique()), 'seed')} a condition."
 
 
 def _findings(study: Study, sections: list[Section], parts: pd.DataFrame) -> list[Finding]:
     """Return all findings in the order of the page."""
     found = []
-    for kind, variants in (("At the start", study.starts), ("In training", study.trained)):
-        of_kind = [one for part in sections if part.title.startswith(kind) for one in part.findings]
+    for kind, variants in (("start", study.starts), ("training", study.trained)):
+        of_kind = [one for part in sections if part.kind == kind for one in part.findings]
         found += merged(of_kind, len(variants[:MOST_VARIANTS]))
     return [*found, *parts_finding(parts), *outcome_findings(study.cells)]
 
@@ -204,26 +317,6 @@ def _nothing(kind: str) -> tuple[str, str]:
     if kind == "start":
         return ("Every figure of this part", "no measured network has a hidden layer")
     return ("Every figure of this part", "no network was trained (steps = 0)")
-
-
-def _draw(
-    drawer: figures.FigureFunction, study: Study, variant: Variant, section: Section
-) -> figures.Drawing | None:
-    try:
-        return drawer.drawing(study, variant)
-    except figures.NotApplicable as reason:
-        section.left_out.append((drawer.__name__.replace("_", " "), str(reason)))
-        return None
-
-
-def _store(drawing: figures.Drawing, slug: str, folder: Path) -> Shown:
-    """Write a figure and its table, and return how the page shows them."""
-    style.save(drawing.figure, folder / "figures", slug)
-    drawing.table.to_csv(folder / "tables" / f"{slug}.csv", index=False, lineterminator="\n")
-    data = base64.b64encode((folder / "figures" / f"{slug}.svg").read_bytes()).decode()
-    return Shown(
-        slug, drawing.title, drawing.caption, drawing.alt, f"data:image/svg+xml;base64,{data}"
-    )
 
 
 def _notes(study: Study) -> list[str]:
@@ -239,7 +332,8 @@ def _notes(study: Study) -> list[str]:
     return notes
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return a page's template, everything in it escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -248,4 +342,4 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name)

@@ -9,15 +9,23 @@ from analysis.figures.rate_map import rate_map
 from analysis.figures.slope import slope
 from analysis.figures.trainability import trainability
 
-START = (atlas, signal_by_layer, weight_by_layer, slope, collapse)
+START: tuple[FigureFunction, ...] = (atlas, signal_by_layer, weight_by_layer, slope, collapse)
 """Figures of fresh weights, in the order of the report."""
 
-TRAINING = (trainability, rate_map, dead_units)
+TRAINING: tuple[FigureFunction, ...] = (trainability, rate_map, dead_units)
 """Figures of trained networks, in the order of the report."""
+
+START_APPENDIX: tuple[FigureFunction, ...] = ()
+"""Further figures of fresh weights, in the order of the report."""
+
+TRAINING_APPENDIX: tuple[FigureFunction, ...] = ()
+"""Further figures of trained networks, in the order of the report."""
 
 __all__ = [
     "START",
+    "START_APPENDIX",
     "TRAINING",
+    "TRAINING_APPENDIX",
     "Drawing",
     "FigureFunction",
     "NotApplicable",

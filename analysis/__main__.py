@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(folder: Path) -> int:
+    # nothing is shown on a screen, and there may be none
+    os.environ["MPLBACKEND"] = "agg"
     # imported here, for --help not to wait for it
     from analysis.advice import next_step
     from analysis.frames import Study

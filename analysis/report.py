@@ -66,7 +66,7 @@ class Section:
     """The figures of one part of the study.
 
     Attributes:
-        kind: ``"start"``, ``"training"``, ``"appendix"`` or ``"coverage"``.
+        kind: ``"overview"``, ``"start"``, ``"training"``, ``"appendix"`` or ``"coverage"``.
         title: what the part is.
         shown: its figures in order.
         left_out: title and reason of each figure that does not apply.
@@ -224,6 +224,9 @@ class Writer:
 def _sections(study: Study, writer: Writer) -> Iterator[Section]:
     """Draw every part of the study."""
     many = len(study.starts) > 1 or len(study.trained) > 1
+    section = Section("overview", "At a glance")
+    _fill(section, writer, (figures.overview,), None, "")
+    yield section
     for kind, title, drawers, variants in (
         ("start", "At the start", figures.START, study.starts),
         ("training", "In training", figures.TRAINING, study.trained),

@@ -104,7 +104,6 @@ def house_style() -> Iterator[None]:
     """Draw in the study's style, whatever the user's own matplotlib settings are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.use("agg")
         matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
         yield
 

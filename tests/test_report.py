@@ -97,7 +97,7 @@ def test_the_page_asks_nothing_of_a_network_and_every_link_leads_somewhere(folde
         elif not reference.startswith("data:image/svg+xml;base64,"):
             assert (folder / "report" / reference).is_file(), reference
     assert not {"script", "link", "iframe"} & set(parsed.tags)
-    assert len(parsed.images) == 9
+    assert len(parsed.images) == 1 + len(figures.START) + len(figures.TRAINING) + 1
     assert all(image["alt"] for image in parsed.images)
 
 
@@ -191,7 +191,7 @@ def test_a_study_of_one_untrained_network_has_a_page_that_says_what_is_not_drawn
     found = write_report(Study(sample.make(tmp_path, [one])))
     text = found.page.read_text(encoding="utf-8")
     assert "no network was trained (steps = 0)" in text
-    assert found.figures == len(figures.START) + 1
+    assert found.figures == len(figures.START) + 2
     assert found.counts == {"ok": 1, "diverged": 0, "failed": 0, "missing": 0}
 
 
@@ -246,7 +246,7 @@ def test_the_last_lines_say_what_was_found_where_it_is_and_what_to_try(folder, c
     assert lines[1].startswith("  - At depth 5")
     assert (
         lines[-2]
-        == f"Report: {folder.as_posix()}/report/index.html (9 figures, each with its table)"
+        == f"Report: {folder.as_posix()}/report/index.html (10 figures, each with its table)"
     )
     assert lines[-1] == (
         "Next: the best rate is the last one tried: "

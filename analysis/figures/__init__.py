@@ -5,6 +5,7 @@ from analysis.figures.base import Drawing, FigureFunction, NotApplicable
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
+from analysis.figures.overview import overview
 from analysis.figures.rate_map import rate_map
 from analysis.figures.slope import slope
 from analysis.figures.trainability import trainability
@@ -33,6 +34,7 @@ __all__ = [
     "collapse",
     "coverage",
     "dead_units",
+    "overview",
     "rate_map",
     "signal_by_layer",
     "slope",

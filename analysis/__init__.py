@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["open_study"]
 
 
-def open_study(folder: str | Path) -> Study:
+def open_study(folder: str | Path, against: str | Path | None = None) -> Study:
     """Verify a study's records and return it, to be asked by SQL and drawn.
 
     Args:
         folder: ``outputs/<study name>``.
+        against: another study with some of the same networks, for the figure `packing`.
 
     Raises:
         StoreError: there is no study, or a commit or record is missing or damaged.
     """
     from analysis.frames import Study  # pandas and DuckDB, which --help must not wait for
 
-    return Study(folder)
+    return Study(folder, against)

@@ -74,6 +74,8 @@ class Study:
 
     Args:
         folder: ``outputs/<study name>``.
+        against: another study with some of the same networks; SQL sees their batch losses as
+            ``other_curves``.
 
     Raises:
         StoreError: there is no study, or it is damaged.
@@ -84,8 +86,9 @@ class Study:
         >>> figures.atlas(study)
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, against: str | Path | None = None) -> None:
         self.folder = Path(folder)
+        self.against = None if against is None else Study(against)
         self._records = connect(folder)
         self.asked: list[str] = []
         """The queries that were asked through `layers`, for those who want to ask them again."""
@@ -94,6 +97,11 @@ class Study:
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with ``networks`` beside the views of the records."""
         self._records.register("networks", self.networks)
+        if self.against is not None:
+            other = self.against._records.execute(
+                "SELECT cell, step, batch_loss AS other_batch_loss FROM curves"
+            ).df()
+            self._records.register("other_curves", other)
         return self._records
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -120,6 +128,16 @@ class Study:
             for plan in Store(self.folder).read_plans()
         ]
         return sorted(found, key=lambda plan: plan.command)
+
+    @cached_property
+    def pack_sizes(self) -> dict[str, int]:
+        """With how many networks each was planned to be trained, itself included, by cell."""
+        return {
+            cell.id: len(pack.cells)
+            for plan in Store(self.folder).read_plans()
+            for pack in packs_of_plan(plan)
+            for cell in pack.cells
+        }
 
     @cached_property
     def cells(self) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from analysis.findings import (
     Finding,
     merged,
     outcome_findings,
+    packing_finding,
     part_table,
     parts_finding,
     start_findings,
@@ -258,7 +259,9 @@ def _sections(study: Study, writer: Writer) -> Iterator[Section]:
         (figures.TRAINING_APPENDIX, study.trained),
     ):
         if variants:
-            _fill(section, writer, drawers, variants[0], "")
+            tables = _fill(section, writer, drawers, variants[0], "")
+            if "packing" in tables:
+                section.findings = [("", one) for one in packing_finding(tables["packing"])]
     yield section
 
 
@@ -313,7 +316,8 @@ def _findings(study: Study, sections: list[Section], parts: pd.DataFrame) -> lis
     for kind, variants in (("start", study.starts), ("training", study.trained)):
         of_kind = [one for part in sections if part.kind == kind for one in part.findings]
         found += merged(of_kind, len(variants[:MOST_VARIANTS]))
-    return [*found, *parts_finding(parts), *outcome_findings(study.cells)]
+    appendix = [one for part in sections if part.kind == "appendix" for _, one in part.findings]
+    return [*found, *parts_finding(parts), *outcome_findings(study.cells), *appendix]
 
 
 def _nothing(kind: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
 from analysis.figures.overview import overview
+from analysis.figures.packing import packing
 from analysis.figures.rate_map import rate_map
 from analysis.figures.slope import slope
 from analysis.figures.trainability import trainability
@@ -19,7 +20,7 @@ TRAINING: tuple[FigureFunction, ...] = (trainability, rate_map, dead_units)
 START_APPENDIX: tuple[FigureFunction, ...] = ()
 """Further figures of fresh weights, in the order of the report."""
 
-TRAINING_APPENDIX: tuple[FigureFunction, ...] = ()
+TRAINING_APPENDIX: tuple[FigureFunction, ...] = (packing,)
 """Further figures of trained networks, in the order of the report."""
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "coverage",
     "dead_units",
     "overview",
+    "packing",
     "rate_map",
     "signal_by_layer",
     "slope",

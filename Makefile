@@ -24,9 +24,30 @@ report: install ## train the standard grid (minutes; continues where it stopped)
 	$(BIN)/python -m study +experiment=standard_linear
 	$(BIN)/python -m analysis outputs/standard_grid
 
+.PHONY: figures
+figures: install ## render the published study's report and the README's table from its records
+	$(BIN)/python -m analysis outputs/reference --against outputs/reference_alone
+	$(BIN)/python -m analysis.readme README.md outputs/reference
+
+.PHONY: reference
+reference: install ## train the published study anew (half an hour on two cores) and publish its records
+	$(BIN)/python -m study +experiment=reference_start
+	$(BIN)/python -m study +experiment=reference_training
+	$(BIN)/python -m study +experiment=reference_linear
+	$(BIN)/python -m study +experiment=reference_alone
+	rm -rf outputs/reference outputs/reference_alone
+	$(BIN)/python -m study.publish outputs/reference_records outputs/reference
+	$(BIN)/python -m study.publish outputs/reference_alone_records outputs/reference_alone
+	$(MAKE) figures
+
 .PHONY: test
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2
+
+.PHONY: test-page
+test-page: install ## look at a page in a Chromium without a network, and check its accessibility
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
+	$(BIN)/python -m pytest tests/test_browser.py
 
 .PHONY: bench
 bench: install ## the product against a one-network loop and bare products; writes benchmarks/results

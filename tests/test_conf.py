@@ -75,7 +75,7 @@ PLAIN: dict[str, tuple[str, str, int, int, int, int]] = {
     "reference_start": ("reference_records", "mnist1d", 64, 30, 0, 128),
     "reference_training": ("reference_records", "mnist1d", 64, 10, 500, 128),
     "reference_linear": ("reference_records", "mnist1d", 64, 10, 500, 128),
-    "reference_alone": ("reference_alone", "mnist1d", 64, 2, 500, 128),
+    "reference_alone": ("reference_alone_records", "mnist1d", 64, 2, 500, 128),
 }
 
 EXPERIMENTS = sorted(Path(CONF, "experiment").glob("*.yaml"))

@@ -105,7 +105,12 @@ def house_style() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
-        yield
+        try:
+            yield
+        finally:
+            interactive = matplotlib.is_interactive()
+    # a notebook's backend, which the first figure wakes, turns it on for all figures to come
+    matplotlib.interactive(interactive)
 
 
 def colours(labels: Iterable[str]) -> dict[str, str]:

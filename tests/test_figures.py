@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from analysis import figures, style
 from analysis.accuracy import best_rates, linear_accuracy
@@ -208,6 +210,20 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
     assert table["missing"].sum() == lost
     assert table[statuses].sum().sum() == whole[statuses].sum().sum()
     assert whole["diverged"].sum() > 0
+
+
+def test_a_notebooks_own_figures_stay_as_they_were(study):
+    before = dict(plt.rcParams)
+    figure = figures.atlas(study)
+    assert isinstance(figure, Figure)
+    assert plt.get_fignums() == []  # what stayed open would be shown a second time
+    assert dict(plt.rcParams) == before
+    try:
+        with style.house_style():
+            matplotlib.interactive(True)  # as a notebook's backend does once it is woken
+        assert matplotlib.is_interactive()
+    finally:
+        matplotlib.interactive(False)
 
 
 def test_an_activation_has_one_colour_in_every_figure(study):

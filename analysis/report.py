@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
-from analysis import figures, style
+from analysis import figures
 from analysis.findings import (
     Finding,
     merged,
@@ -26,41 +20,9 @@ from analysis.findings import (
 )
 from analysis.findings.outcomes import failures
 from analysis.frames import STATUSES, Study, Variant
+from analysis.page import MOST_VARIANTS, PAGE, Section, replacing, store, template
 from analysis.provenance import provenance
 from study.errors import StoreError
-
-MOST_VARIANTS = 4
-"""Parts of a study that are drawn; a page with more is read by nobody."""
-
-PAGE = "index.html"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure on the page."""
-
-    slug: str
-    title: str
-    caption: str
-    alt: str
-    image: str
-
-
-@dataclass
-class Section:
-    """The figures of one part of the study.
-
-    Attributes:
-        title: what the part is.
-        shown: its figures in order.
-        left_out: title and reason of each figure that does not apply.
-        findings: what they show: label of the part and sentence.
-    """
-
-    title: str
-    shown: list[Shown] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    findings: list[tuple[str, Finding]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -94,14 +56,12 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
     """
     if study.cells.empty:
         raise StoreError(f"cannot report on {study.folder}: no network is planned in it.")
-    with _replacing(study.folder / "report") as folder:
-        (folder / "figures").mkdir()
-        (folder / "tables").mkdir()
+    with replacing(study.folder / "report", "report") as folder:
         sections = list(_sections(study, folder, tell))
         parts = _parts(study, folder)
         findings = _findings(study, sections, parts)
         counts = {status: int((study.cells["status"] == status).sum()) for status in STATUSES}
-        html = _template().render(
+        html = template("report.html").render(
             name=study.name,
             counts={status: f"{count:,}" for status, count in counts.items()},
             total=f"{len(study.cells):,}",
@@ -122,30 +82,6 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
     )
 
 
-@contextmanager
-def _replacing(place: Path) -> Iterator[Path]:
-    """Give a new folder beside ``place`` that takes its place if nothing goes wrong.
-
-    Raises:
-        StoreError: it cannot be written there.
-    """
-    try:
-        new = Path(tempfile.mkdtemp(prefix="report.new-", dir=place.parent))
-        new.chmod(0o755)
-        try:
-            yield new
-            old = Path(tempfile.mkdtemp(prefix="report.old-", dir=place.parent))
-            if place.exists():
-                os.replace(place, old / place.name)
-            os.replace(new, place)
-            shutil.rmtree(old)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write the report to {place}: {why}.") from error
-
-
 def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterator[Section]:
     """Draw every part of the study."""
     many = len(study.starts) > 1 or len(study.trained) > 1
@@ -162,7 +98,7 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
                 drawing = _draw(drawer, study, variant, section)
                 if drawing is not None:
                     tables[drawer.__name__] = drawing.table
-                    section.shown.append(_store(drawing, drawer.__name__ + suffix, folder))
+                    section.shown.append(store(drawing, drawer.__name__ + suffix, folder))
             found = (
                 start_findings(tables) if kind == "start" else training_findings(tables, variant)
             )
@@ -178,7 +114,7 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
             yield Section(title, left_out=[_nothing(kind)])
     tell("coverage")
     section = Section("What was run")
-    section.shown.append(_store(figures.coverage(study), "coverage", folder))
+    section.shown.append(store(figures.coverage(study), "coverage", folder))
     yield section
 
 
@@ -215,16 +151,6 @@ def _draw(
         return None
 
 
-def _store(drawing: figures.Drawing, slug: str, folder: Path) -> Shown:
-    """Write a figure and its table, and return how the page shows them."""
-    style.save(drawing.figure, folder / "figures", slug)
-    drawing.table.to_csv(folder / "tables" / f"{slug}.csv", index=False, lineterminator="\n")
-    data = base64.b64encode((folder / "figures" / f"{slug}.svg").read_bytes()).decode()
-    return Shown(
-        slug, drawing.title, drawing.caption, drawing.alt, f"data:image/svg+xml;base64,{data}"
-    )
-
-
 def _notes(study: Study) -> list[str]:
     """Say what the page leaves out."""
     notes = []
@@ -236,15 +162,3 @@ def _notes(study: Study) -> list[str]:
                 f"networks are drawn; left out: {left}."
             )
     return notes
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.html")

@@ -11,6 +11,20 @@ from analysis.frames import Study
 figures.atlas(Study("outputs/mine")).figure
 """
 
-from analysis.tables import open_study
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.tables import open_study
 
 __all__ = ["open_study"]
+
+
+def __getattr__(name: str) -> Any:
+    # not at the top: a Python without the packages must get as far as the sentence that says so
+    if name == "open_study":
+        from analysis.tables import open_study
+
+        return open_study
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -56,10 +56,6 @@ class Pair:
         """The columns that make a condition."""
         return [self.across, "depth"]
 
-    def both(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of either that have hidden layers."""
-        return cells[cells[self.kind].isin([self.one, self.other]) & (cells["depth"] >= 2)]
-
     def side(self, cells: pd.DataFrame, side: str) -> pd.DataFrame:
         """Return the rows of the ``"one"`` or the ``"other"``."""
         return cells[cells[self.kind] == getattr(self, side)]
@@ -79,8 +75,8 @@ class Pair:
         return found.sort_values(keys).reset_index(drop=True)
 
     def shared(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of either in conditions and with seeds that both have."""
-        both = self.both(cells)
+        """Return the rows of either, with hidden layers, in conditions and with seeds that both have."""
+        both = cells[cells[self.kind].isin([self.one, self.other]) & (cells["depth"] >= 2)]
         keys = [*self.condition, "seed"]
         sides = both.groupby(keys)[self.kind].transform("nunique")
         return both[sides == 2]
@@ -160,12 +156,23 @@ def best_pairs(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
         As `Pair.matched`, with ``lost``, whether either of the two is diverged, failed or missing, and
         ``difference`` of the test accuracies, NaN where lost.
     """
-    best = accuracy.best_rates(pair.both(cells))
+    best = accuracy.best_rates(pair.shared(cells))
     columns = [*pair.condition, "seed", pair.kind, "cell", "lr", "status", "final_test_accuracy"]
     found = pair.matched(best[columns])
     ok = (found["status_one"] == "ok") & (found["status_other"] == "ok")
     difference = found["final_test_accuracy_one"] - found["final_test_accuracy_other"]
     return found.assign(lost=~ok, difference=difference.where(ok))
+
+
+def best_accuracies(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    """Return the rows of `analysis.accuracy.table` of both at their best rates, in what both have.
+
+    Args:
+        cells: rows of `Study.cells` of one trained variant.
+        pair: what is compared.
+    """
+    table = accuracy.table(pd.concat([pair.shared(cells), cells[cells["depth"] == 1]]))
+    return table[table["best"]].reset_index(drop=True)
 
 
 def judged(pairs: pd.DataFrame, pair: Pair) -> pd.DataFrame:
@@ -209,8 +216,7 @@ def differences(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
         of `analysis.accuracy.table` with ``_one`` and ``_other`` behind them.
     """
     found = judged(best_pairs(cells, pair), pair)
-    table = accuracy.table(pair.both(cells))
-    best = table[table["best"]].rename(columns={"mean": "accuracy"})
+    best = best_accuracies(cells, pair).rename(columns={"mean": "accuracy"})
     for side in SIDES:
         columns = ["accuracy", "lr", "place", "above_chance"]
         of_side = pair.side(best, side)[[*pair.condition, *columns]]

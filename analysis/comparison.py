@@ -137,7 +137,7 @@ def _quoted(labels: Sequence[str]) -> list[str]:
 
 def _unknown(name: str, study: Study, known: dict[str, list[str]]) -> str:
     labels = [label for some in known.values() for label in some]
-    near = nearest(name, labels) or nearest(name, {label.split(" ")[0] for label in labels})
+    near = nearest(name, [*labels, *(label.split(" ")[0] for label in labels)])
     held = " and ".join(
         f"the {KINDS[kind]}{'s' * (len(some) > 1)} {', '.join(some)}"
         for kind, some in known.items()

@@ -9,9 +9,9 @@ from analysis.commands.arguments import Arguments, existing
 from analysis.commands.progress import clear, tell
 
 HELP = """\
-python -m analysis compare <study> <one> <other> compares two activations, or two initializers, of a
-study: the same data split, batches and underlying normal draws on both sides (the same seed), each
-at its own best learning rate, chosen on the validation split.
+python -m analysis compare <study> <one> <other> compares two activations, or two initializers, of
+a study: the same data split, batches and underlying normal draws on both sides (the same seed),
+each at its own best learning rate, chosen on the validation split.
 
 Compare an activation of your own with a built-in one:
   python -m analysis compare outputs/elu elu relu
@@ -26,11 +26,12 @@ What it makes, below <study>/compare/<one>-<other>/:
   tables/       the numbers each figure draws, as CSV
 
 What it says:
-  the difference in test accuracy, one less other, over seeds, of every depth and every initializer
-  (or activation) that both were run with; where it is beyond doubt: by paired t-tests, corrected for
-  their number by Holm's method, so that the chance of even one false claim is at most 5 %
-  both accuracies against depth, with chance and the linear model where the study has one
-  how much of the signal's gradient reaches each layer at the start, and how many times as much
+  the difference in test accuracy, one less other, at every depth and with every initializer (or
+    activation) that both were run with: mean and 95 % interval over seeds
+  where that difference is beyond doubt: by paired t-tests, corrected for their number by Holm's
+    method, so that the chance of even one false claim is at most 5 %
+  both accuracies against depth, with chance and, where the study has one, the linear model
+  how much of the signal's gradient reaches each layer at the start, and the ratio of the two
   dead units, saturation and collapse, where the two differ
 A condition in which a network diverged, failed or is missing is counted and shown, and not judged.
 A study with steps=0 has the figures of the start alone; one seed gives no intervals.

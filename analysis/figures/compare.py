@@ -36,7 +36,7 @@ from study.schema import column
 GREY = "#777777"
 
 STILL = 0.01
-"""Quantities between 0 and 1 that differ by less in every layer are not drawn."""
+"""Quantities between 0 and 1 that differ by less, on average over the layers, are not drawn."""
 
 UNITS = {
     "dead_share": "dead units",
@@ -78,7 +78,7 @@ def paired_difference(study: Study, pair: Pair, variant: Variant) -> Drawing:
         "points (1 point is 1 % of the test split). Each is at its own best learning rate, chosen on the "
         "validation split; networks of the same seed share split, batches and underlying normal draws "
         f"and make a pair. {_compared(variant, pair)} Mark: mean over the pairs of a condition; bar: its "
-        "95 % Student interval, which is that of one condition alone"
+        "95 % Student interval, which is that of one condition alone (a bar may leave its panel)"
         + (
             f"; coloured: beyond doubt even so, by paired t-tests corrected for the {judgement} "
             f"conditions tested (Holm, {RISK:.0%})"
@@ -319,10 +319,12 @@ def _alt(drawn: pd.DataFrame, pair: Pair) -> str:
 def _limit(drawn: pd.DataFrame) -> float:
     """Return how far the axis goes in points, so that a wide interval does not flatten the means."""
     means = drawn["mean"].abs().to_numpy(dtype=float)
-    ends = drawn[["mean", "low", "high"]].abs().to_numpy(dtype=float)
     if not np.isfinite(means).any():
         return 1.0
-    return 100 * max(0.01, 1.15 * min(float(np.nanmax(ends)), 3 * float(np.nanmax(means))))
+    # what is left of lost pairs has an interval that says little and is wide
+    whole = drawn.loc[drawn["lost"] == 0, ["low", "high"]].abs().to_numpy(dtype=float)
+    ends = np.append(whole[np.isfinite(whole)], np.nanmax(means))
+    return 100 * max(0.01, 1.15 * min(float(ends.max()), 3 * float(np.nanmax(means))))
 
 
 def _differences(
@@ -353,11 +355,12 @@ def _differences(
             markerfacecolor=face,
             markersize=7 if marker != "o" else 5,
         )
-        words = [f"{signed(mean, '+')}"] if np.isfinite(mean) else []
+        known = bool(np.isfinite(mean))
+        words = [signed(mean, "+")] * known + [f"×{row['lost']}"] * (row["lost"] > 0)
         axis.annotate(
-            "\n".join([*words, *([f"×{row['lost']}"] if row["lost"] else [])]),
-            (place, mean if words else 0), xytext=(6, 0), textcoords="offset points", ha="left",
-            va="center", fontsize=7.5, color=style.FAULT if row["lost"] else "black", zorder=4,
+            "\n".join(words), (place, mean if known else 0), xytext=(6 * known, 0),
+            textcoords="offset points", ha="left" if known else "center", va="center",
+            fontsize=7.5 if known else 9, color=style.FAULT if row["lost"] else "black", zorder=4,
             bbox={"facecolor": "white", "alpha": 0.8, "pad": 0.6, "linewidth": 0},
         )  # fmt: skip
     for place, depth in enumerate(depths):
@@ -368,7 +371,7 @@ def _differences(
             )  # fmt: skip
     axis.grid(False, axis="x")
     axis.set_xticks(range(len(depths)), labels=[str(depth) for depth in depths])
-    axis.set_xlim(-0.4, len(depths) - 0.25)
+    axis.set_xlim(-0.4, len(depths) - 0.15)
     axis.set_ylim(-limit, limit)
     axis.set_xlabel("depth")
 
@@ -511,7 +514,9 @@ def _units(study: Study, pair: Pair, cells: pd.DataFrame, step: int, when: str) 
             for label, axis in zip(panels, line, strict=True):
                 part = drawn[(drawn["quantity"] == quantity) & (drawn[pair.across] == label)]
                 _shares(axis, part, looks)
-        layout.layer_ticks(axes[0, 0], int(drawn["layer"].max()))
+        deepest = int(drawn["layer"].max())
+        layout.layer_ticks(axes[0, 0], deepest)
+        axes[0, 0].set_xlim(0.6, deepest + 0.4)
         axes[0, 0].set_ylim(-0.04, 1.04)
         axes[0, 0].yaxis.set_major_formatter(style.percent())
         for axis in axes[-1]:
@@ -539,22 +544,21 @@ _MEANINGS = {
 
 def _why_not(drawn: pd.DataFrame, quantity: str, pair: Pair) -> str | None:
     """Return why a quantity is not drawn, None if it is."""
-    means = drawn[drawn["quantity"] == quantity].pivot(
-        index=[*pair.condition, "layer"], columns=pair.kind, values="mean"
-    )
+    of_one = drawn[drawn["quantity"] == quantity]
+    means = of_one.groupby([pair.across, pair.kind])["mean"].mean().unstack(pair.kind)
     undefined = [label for label in (pair.one, pair.other) if means[label].isna().all()]
     if undefined:
         return f"which {joined(undefined)} {verb(len(undefined), 'does', 'do')} not have"
+    if means.max(axis=None) == 0:
+        return "of which there are none"
     if not (means[pair.one] - means[pair.other]).abs().ge(STILL).any():
-        if means.max(axis=None) == 0:
-            return "of which there are none"
-        return f"which differ by less than {STILL:.0%} in every layer"
+        return f"which differ by less than {STILL:.0%} on average over the layers"
     return None
 
 
 def _shares(axis: Axes, part: pd.DataFrame, looks: Looks) -> None:
     if part["mean"].isna().all():
-        layout.not_run(axis)
+        layout.not_run(axis, "not defined")
         return
     # the limits are set once for all panels
     axis.set_autoscale_on(False)

@@ -21,7 +21,6 @@ from analysis.comparison import (
     best_pairs,
     overall,
 )
-from analysis.figures.compare import STILL
 from analysis.findings.finding import Finding
 from analysis.frames import Variant
 from analysis.labels import in_order
@@ -210,8 +209,8 @@ def _gradients(drawn: pd.DataFrame, pair: Pair) -> list[str]:
     )
     text = (
         f"At the start, at depth {depth}, {pair.one} beyond doubt passes more of the signal's gradient on "
-        f"to layer 1 than {pair.other} with {joined(labels[AHEAD]) or f'no {noun}'} and less with "
-        f"{joined(labels[BEHIND]) or 'none'}"
+        f"to layer 1 than {pair.other} with {_named(labels[AHEAD], len(ratios), noun)} and less with "
+        f"{_named(labels[BEHIND], len(ratios), noun)}"
     )
     if labels[UNDECIDED]:
         text += f"; undecided with {joined(labels[UNDECIDED])}"
@@ -239,6 +238,12 @@ def _gradients(drawn: pd.DataFrame, pair: Pair) -> list[str]:
     return [*found, f"{text}."]
 
 
+def _named(labels: list[str], total: int, noun: str) -> str:
+    if len(labels) == total > 1:
+        return f"every {noun}"
+    return joined(labels) if labels else "none"
+
+
 def _units(drawn: pd.DataFrame, pair: Pair, when: str) -> list[str]:
     """Say where dead units, saturation and collapse differ most."""
     names = {
@@ -253,16 +258,11 @@ def _units(drawn: pd.DataFrame, pair: Pair, when: str) -> list[str]:
         if quantity not in means.index:
             continue
         part = means.loc[quantity]
-        apart = (part[pair.one] - part[pair.other]).abs()
-        label = apart.idxmax()
-        if apart[label] < STILL:  # they differ in single layers
-            continue
+        label = (part[pair.one] - part[pair.other]).abs().idxmax()
         words.append(
             f"{name} {part.at[label, pair.one]:.0%} with {pair.one} and {part.at[label, pair.other]:.0%} "
             f"with {pair.other} ({label})"
         )
-    if not words:
-        return []
     return [
         f"{when}, at depth {int(drawn['depth'].iloc[0])}, on average over the hidden layers and where they "
         f"differ most: {'; '.join(words)}."

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from analysis.commands import compare, report
 from analysis.commands.progress import clear
 from study.errors import StudyError, missing_package
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"compare": compare.run}
-"""What the first word of a command line may ask for; any other is the study to report on."""
+
+@dataclass(frozen=True)
+class Command:
+    """What a command line may ask for.
+
+    Attributes:
+        run: takes the words behind the command and returns the exit code.
+        makes: the page it replaces.
+    """
+
+    run: Callable[[Sequence[str]], int]
+    makes: str
+
+
+REPORT = Command(report.run, "report")
+
+COMMANDS = {"compare": Command(compare.run, "comparison")}
+"""By the first word of a command line; any other word is the study to report on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,10 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, 2 after an error the user can mend, or 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS.get(words[0], REPORT) if words else REPORT
     try:
-        if words and words[0] in COMMANDS:
-            return COMMANDS[words[0]](words[1:])
-        return report.run(words)
+        return command.run(words if command is REPORT else words[1:])
     except StudyError as error:
         clear()
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -35,11 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sentence = missing_package(error)
         if sentence is None:
             raise
+        clear()
         print(sentence, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         clear()
-        print("interrupted: the old page is as it was.", file=sys.stderr)
+        print(f"interrupted: the old {command.makes} is as it was.", file=sys.stderr)
         return 130
 
 

@@ -21,7 +21,7 @@ Where one name stands for several, write it as the report does, in quotes:
   python -m analysis compare outputs/mine 'leaky_relu (negative_slope 0.2)' relu
 
 What it makes, below <study>/compare/<one>-<other>/:
-  index.html    one page that needs no network: findings, figures, captions
+  index.html    one offline page: findings, figures, captions
   figures/      each figure as SVG and PNG
   tables/       the numbers each figure draws, as CSV
 
@@ -37,7 +37,7 @@ A condition in which a network diverged, failed or is missing is counted and sho
 A study with steps=0 has the figures of the start alone; one seed gives no intervals.
 
 It checks the hash of every record before it uses it, and replaces an earlier page as a whole or not
-at all. It never trains a network, never changes a record and asks nothing of a network.
+at all. It never trains a network, never changes a record and never goes online.
 
 Exit codes: 0 done; 2 the command or the study is at fault, and one sentence says how; 130 stopped
 by Ctrl-C.

@@ -19,7 +19,7 @@ Compare two activations, or two initializers, seed by seed, each at its own best
   python -m analysis compare outputs/standard_grid he_normal xavier_normal
 
 What the report is:
-  <study>/report/index.html    one page that needs no network: findings, figures, captions
+  <study>/report/index.html    one offline page: findings, figures, captions
   <study>/report/figures/      each figure as SVG and PNG
   <study>/report/tables/       the numbers each figure draws, as CSV
 The page of a comparison is made the same way, in <study>/compare/<one>-<other>/.
@@ -31,7 +31,7 @@ A study whose folder is called like a command is written with a path: ./compare
 
 It checks the hash of every record before it uses it, and replaces an earlier page as a whole or not
 at all: a run that is stopped leaves the old one as it was. The same records give the same bytes.
-It never trains a network, never changes a record and asks nothing of a network.
+It never trains a network, never changes a record and never goes online.
 
 Exit codes: 0 done; 2 the command or the study is at fault, and one sentence says how; 130 stopped
 by Ctrl-C.

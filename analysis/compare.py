@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.comparison import KINDS, ORDERS, Pair, comparable, find_pair
+from analysis.comparison import KINDS, ORDERS, Pair, best_pairs, comparable, find_pair
 from analysis.figures import NotApplicable
 from analysis.figures import compare as figures
 from analysis.findings import Finding, merged
@@ -63,7 +63,7 @@ def write_comparison(
     pair = find_pair(study, one, other)
     trained, starts = (comparable(parts, pair) for parts in (study.trained, study.starts))
     # networks that were started are measured; those to be trained may all be missing
-    if not any(part.cells["classes"].notna().any() for part in [*trained, *starts]):
+    if not any(pair.shared(part.cells)["classes"].notna().any() for part in [*trained, *starts]):
         raise StoreError(_nothing_in_common(study, pair))
     place = study.folder / "compare" / folder_name(study, pair)
     notes = _notes(study, trained, starts)
@@ -85,6 +85,7 @@ def write_comparison(
             total=f"{len(cells):,}",
             sections=sections,
             findings=findings,
+            pairs=sorted(path.name for path in (folder / "tables").glob("pairs*.csv")),
             provenance=provenance(study),
             notes=notes,
         )
@@ -161,6 +162,9 @@ def _sections(
                 continue
             tables[name] = drawing.table
             section.shown.append(store(drawing, name + suffix, folder))
+        if "paired_difference" in tables:
+            every = best_pairs(variant.cells, pair)
+            every.to_csv(folder / "tables" / f"pairs{suffix}.csv", index=False, lineterminator="\n")
         section.findings = [
             (variant.label, Finding(found.text, found.figure + suffix))
             for found in comparison_findings(tables, pair, variant)

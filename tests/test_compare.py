@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import os
 import re
@@ -446,6 +447,16 @@ def test_every_table_holds_what_its_figure_draws(folder, study, relu):
             )
 
 
+def test_the_average_can_be_had_from_the_table_of_pairs(study, relu):
+    made = write_comparison(study, "relu", "sigmoid")
+    pairs = pd.read_csv(made.page.parent / "tables" / "pairs.csv")
+    whole = pairs[pairs["init"] != "normal (std 1e+80)"]
+    assert not whole["lost"].any()
+    per_seed = whole.groupby("seed")["difference"].mean()
+    assert f": {100 * per_seed.mean():+.1f} points of test accuracy" in made.findings[0]
+    assert len(pairs) == 8 * 3
+
+
 def test_a_comparison_that_cannot_be_finished_leaves_everything_as_it_was(
     folder, tmp_path, monkeypatch
 ):
@@ -496,6 +507,19 @@ def test_an_untrained_study_has_the_figures_of_the_start_alone(tmp_path, capsys)
     assert not (page.parent / "figures" / "paired_difference.svg").exists()
 
 
+def test_what_no_figure_applies_to_has_a_page_that_says_why(tmp_path, capsys):
+    many = [
+        sample.condition(depth=2, activation=activation, init="he_normal", optim=RATES[0], steps=0, seeds=1)
+        for activation in ("leaky_relu", "prelu")
+    ]  # fmt: skip
+    folder = sample.make(tmp_path, many)
+    assert main(["compare", str(folder), "leaky_relu", "prelu"]) == 0
+    assert "nothing: no figure applies; the page says why." in capsys.readouterr().out
+    page = (folder / "compare" / "leaky_relu-prelu" / "index.html").read_text(encoding="utf-8")
+    assert "a gradient changes on its way through at least two hidden layers" in page
+    assert "dead units, of which there are none" in page
+
+
 def test_parts_are_compared_each_by_itself_and_at_most_four(tmp_path):
     many = [
         sample.condition(
@@ -510,14 +534,19 @@ def test_parts_are_compared_each_by_itself_and_at_most_four(tmp_path):
     assert any(one.startswith("[width=4]") for one in made.findings)
 
 
-def test_a_study_that_is_only_planned_has_nothing_to_compare(tmp_path, capsys):
+def test_networks_that_are_only_planned_cannot_be_compared(tmp_path, capsys):
     many = [
-        sample.condition(depth=3, activation=activation, init="he_normal", optim=RATES[0], seeds=1)
-        for activation in ("relu", "tanh")
+        sample.condition(
+            depth=depth, activation=activation, init="he_normal", optim=RATES[0], steps=1, seeds=1
+        )
+        for depth, activation in ((3, "relu"), (3, "tanh"), (4, "gelu"))
     ]
     folder = sample.make(tmp_path, many)
+    known = Study(folder).cells
+    wanted = set(known.loc[known["activation"] != "gelu", "cell"])
     for commit in (folder / "commits").iterdir():
-        commit.unlink()
+        if set(json.loads(commit.read_text())["statuses"]) & wanted:
+            commit.unlink()
     assert main(["compare", str(folder), "relu", "tanh"]) == 2
     assert "holds no two finished networks" in capsys.readouterr().err
     assert not (folder / "compare").exists()

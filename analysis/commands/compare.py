@@ -70,7 +70,7 @@ def run(words: Sequence[str]) -> int:
     made = write_comparison(Study(folder), chosen.one, chosen.other, tell)
     clear()
     print("Found:")
-    for finding in made.findings:
+    for finding in made.findings or ["nothing: no figure applies; the page says why."]:
         print(f"  - {finding}")
     for note in made.notes:
         print(f"Note: {note}")

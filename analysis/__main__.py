@@ -1,18 +1,37 @@
-"""``python -m analysis outputs/<study>``: figures, tables and a report page from a study's records."""
+"""``python -m analysis``: a study's report, or one of the commands in `analysis.commands`."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from study.errors import StoreError, StudyError, nearest
+from analysis.commands import compare, report
+from analysis.commands.progress import clear
+from study.errors import StudyError, missing_package
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command line may ask for.
+
+    Attributes:
+        run: takes the words behind the command and returns the exit code.
+        makes: the page it replaces.
+    """
+
+    run: Callable[[Sequence[str]], int]
+    makes: str
+
+
+REPORT = Command(report.run, "report")
+
+COMMANDS = {"compare": Command(compare.run, "comparison")}
+"""By the first word of a command line; any other word is the study to report on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Render the report of a study and say what was found.
+    """Run what the command line asks for; a user's error is told in one sentence.
 
     Args:
         arguments: command line; default ``sys.argv``.
@@ -20,72 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, 2 after an error the user can mend, or 130 after Ctrl-C.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis",
-        description="Render the report of a study from its records: one offline HTML page with "
-        "figures (SVG, PNG) and tables (CSV) beside it, in <study>/report/. Nothing is trained.",
-        epilog="example: python -m analysis outputs/standard_grid",
-    )
-    parser.add_argument("study", type=Path, help="the study's folder, outputs/<name>")
-    chosen = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS.get(words[0], REPORT) if words else REPORT
     try:
-        return _report(chosen.study)
+        return command.run(words if command is REPORT else words[1:])
     except StudyError as error:
-        print(error, file=sys.stderr)
+        clear()
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        sentence = missing_package(error)
+        if sentence is None:
+            raise
+        clear()
+        print(sentence, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        _clear()
-        print("interrupted: the old report is as it was.", file=sys.stderr)
+        clear()
+        print(f"interrupted: the old {command.makes} is as it was.", file=sys.stderr)
         return 130
-
-
-def _report(folder: Path) -> int:
-    # nothing is shown on a screen, and there may be none
-    os.environ["MPLBACKEND"] = "agg"
-    # imported here, for --help not to wait for it
-    from analysis.advice import next_step
-    from analysis.frames import Study
-    from analysis.report import write_report
-    from analysis.words import several
-
-    if not folder.exists():
-        around = [path.name for path in folder.parent.glob("*") if (path / "commits").is_dir()]
-        raise StoreError(
-            f"cannot open {folder}: there is no study in it{nearest(folder.name, around)}."
-        )
-    study = Study(folder)
-    report = write_report(study, _tell)
-    _clear()
-    print("Found:")
-    for finding in report.findings or [_nothing(report.counts)]:
-        print(f"  - {finding}")
-    for note in report.notes:
-        print(f"Note: {note}")
-    drawn = f"{several(report.figures, 'figure')}, each with its table"
-    print(f"Report: {report.page.as_posix()} ({drawn})")
-    print(f"Next: {next_step(study)}")
-    return 0
-
-
-def _nothing(counts: dict[str, int]) -> str:
-    """Say how far a study without findings is."""
-    from analysis.words import several, share
-
-    total = sum(counts.values())
-    if not counts["ok"] + counts["diverged"]:
-        return f"nothing: none of {several(total, 'network')} is finished yet."
-    done = share(counts["ok"] + counts["diverged"], total, "network")
-    return f"nothing to compare: {done} measured, none deep enough for a gradient to change."
-
-
-def _tell(figure: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[Kdrawing {figure}", end="", file=sys.stderr, flush=True)
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

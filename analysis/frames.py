@@ -67,6 +67,12 @@ class Plan:
     cells: dict[str, dict[str, Any]]
 
 
+def among(cells: pd.DataFrame) -> str:
+    """Return an SQL condition that is true for the networks of a frame alone, by their ids."""
+    ids = ", ".join(f"'{cell}'" for cell in sorted(cells["cell"]))
+    return f"cell IN ({ids})" if ids else "false"
+
+
 class Study:
     """The records of one study, verified, with the networks that are planned but not there.
 

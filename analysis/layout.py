@@ -172,12 +172,12 @@ def bar_above(figure: Figure, mappable: ScalarMappable, label: str, **settings: 
     return bar
 
 
-def not_run(axis: Axes) -> None:
-    """Mark a panel whose condition is not part of the study."""
+def not_run(axis: Axes, why: str = "not in the sweep") -> None:
+    """Mark a panel that has nothing to show, by default since its condition is not part of the study."""
     axis.set_facecolor(style.MISSING_FACE)
     axis.grid(False)
     axis.text(
-        0.5, 0.5, "not in the sweep", transform=axis.transAxes, ha="center", va="center",
+        0.5, 0.5, why, transform=axis.transAxes, ha="center", va="center",
         color="#777777", fontsize=8,
     )  # fmt: skip
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import shutil
-import tempfile
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
-from analysis import figures, style
+from analysis import figures
 from analysis.accuracy import STATUSES
 from analysis.findings import (
     Finding,
@@ -28,57 +23,10 @@ from analysis.findings import (
 )
 from analysis.findings.outcomes import failures
 from analysis.frames import Study, Variant
+from analysis.page import MOST_VARIANTS, PAGE, Section, Writer, replacing, template
 from analysis.provenance import provenance
 from analysis.words import joined, several
 from study.errors import StoreError
-
-MOST_VARIANTS = 4
-"""Parts of a study that are drawn; a page with more is read by nobody."""
-
-PAGE = "index.html"
-
-LARGEST_DRAWING = 400_000
-"""Bytes of an SVG file that is put into the page; of a larger one the page shows the PNG."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure on the page.
-
-    Attributes:
-        slug: its id and the name of its files.
-        title: the question it answers.
-        caption: what it shows.
-        alt: what it shows, for those who cannot see it.
-        image: the picture as a ``data:`` address.
-        width: of the figure in inches.
-    """
-
-    slug: str
-    title: str
-    caption: str
-    alt: str
-    image: str
-    width: float
-
-
-@dataclass
-class Section:
-    """The figures of one part of the study.
-
-    Attributes:
-        kind: ``"overview"``, ``"start"``, ``"training"``, ``"appendix"`` or ``"coverage"``.
-        title: what the part is.
-        shown: its figures in order.
-        left_out: title and reason of each figure that does not apply.
-        findings: what they show: label of the part and sentence.
-    """
-
-    kind: str
-    title: str
-    shown: list[Shown] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    findings: list[tuple[str, Finding]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -112,7 +60,7 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
     """
     if study.cells.empty:
         raise StoreError(f"cannot report on {study.folder}: no network is planned in it.")
-    with replacing(study.folder / "report") as folder:
+    with replacing(study.folder / "report", "report") as folder:
         writer = Writer(study, folder, tell)
         sections = list(_sections(study, writer))
         parts = part_table(study.trained if len(study.trained) > 1 else [])
@@ -141,85 +89,6 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
         sum(len(section.shown) for section in sections),
         counts,
     )
-
-
-@contextmanager
-def replacing(place: Path) -> Iterator[Path]:
-    """Give a new folder beside ``place`` that takes its place if nothing goes wrong.
-
-    Raises:
-        StoreError: it cannot be written there.
-    """
-    try:
-        new = Path(tempfile.mkdtemp(prefix="report.new-", dir=place.parent))
-        new.chmod(0o755)
-        try:
-            yield new
-            old = Path(tempfile.mkdtemp(prefix="report.old-", dir=place.parent))
-            if place.exists():
-                os.replace(place, old / place.name)
-            os.replace(new, place)
-            shutil.rmtree(old)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write the report to {place}: {why}.") from error
-
-
-class Writer:
-    """Writes figures with their tables and queries into a report's folder.
-
-    Args:
-        study: the study that is drawn.
-        folder: the report's folder.
-        tell: called with the name of each figure before it is drawn.
-    """
-
-    def __init__(self, study: Study, folder: Path, tell: Callable[[str], None]) -> None:
-        self.study, self.folder, self.tell = study, folder, tell
-        for name in ("figures", "tables", "queries"):
-            (folder / name).mkdir()
-
-    def draw(
-        self, drawer: figures.FigureFunction, variant: Variant | None, slug: str
-    ) -> tuple[Shown, pd.DataFrame]:
-        """Draw a figure, write its files and return how the page shows it, and its table.
-
-        Raises:
-            NotApplicable: the figure has nothing to show.
-        """
-        self.tell(slug)
-        self.study.asked.clear()
-        drawing = drawer.drawing(self.study, variant)
-        where = "" if variant is None else f"\nWHERE {variant.where}"
-        asked = self.study.asked or [f"SELECT *\nFROM networks{where}\nORDER BY cell"]
-        width = float(drawing.figure.get_figwidth())
-        style.save(drawing.figure, self.folder / "figures", slug)
-        self.table(slug, drawing.table)
-        self.query(slug, asked)
-        shown = Shown(slug, drawing.title, drawing.caption, drawing.alt, self._image(slug), width)
-        return shown, drawing.table
-
-    def table(self, slug: str, table: pd.DataFrame) -> None:
-        """Write a table as CSV."""
-        # twelve digits: the last ones of a mean depend on the processor that took it
-        path = self.folder / "tables" / f"{slug}.csv"
-        table.to_csv(path, index=False, lineterminator="\n", float_format="%.12g")
-
-    def query(self, slug: str, queries: Sequence[str]) -> None:
-        """Write the queries behind a table."""
-        text = ";\n\n".join(dict.fromkeys(queries))
-        head = f'-- analysis.open_study("outputs/{self.study.name}").sql(…)\n'
-        path = self.folder / "queries" / f"{slug}.sql"
-        path.write_text(f"{head}{text};\n", encoding="utf-8", newline="\n")
-
-    def _image(self, slug: str) -> str:
-        svg = (self.folder / "figures" / f"{slug}.svg").read_bytes()
-        if len(svg) <= LARGEST_DRAWING:
-            return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-        png = (self.folder / "figures" / f"{slug}.png").read_bytes()
-        return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _sections(study: Study, writer: Writer) -> Iterator[Section]:
@@ -276,7 +145,11 @@ def _fill(
     tables: dict[str, pd.DataFrame] = {}
     for drawer in drawers:
         try:
-            shown, table = writer.draw(drawer, variant, drawer.__name__ + suffix)
+            shown, table = writer.draw(
+                functools.partial(drawer.drawing, writer.study, variant),
+                drawer.__name__ + suffix,
+                "true" if variant is None else variant.where,
+            )
         except figures.NotApplicable as reason:
             section.left_out.append((drawer.__name__.replace("_", " "), str(reason)))
             continue
@@ -337,16 +210,3 @@ def _notes(study: Study) -> list[str]:
                 f"networks are drawn; left out: {left}."
             )
     return notes
-
-
-def template(name: str) -> jinja2.Template:
-    """Return a page's template, everything in it escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(name)

@@ -58,8 +58,25 @@ _COLOURS = {
     "sign": "#999933",
     "identity": "#555555",
 }
-_SPARE_COLOURS = ("#332288", "#AA4499", "#44AA99", "#661100", "#6699CC", "#888888")
+# an activation of one's own is compared with relu first: the first spare is far from its blue
+_SPARE_COLOURS = ("#661100", "#AA4499", "#44AA99", "#332288", "#6699CC", "#888888")
+# Tol's again; where initializers are coloured no activation is
+_COLOURS |= {
+    "zeros": "#222222",
+    "constant": "#888888",
+    "normal_small": "#33BBEE",
+    "normal": "#4477AA",
+    "torch_default": "#997700",
+    "lecun_normal": "#228833",
+    "xavier_uniform": "#EE7733",
+    "xavier_normal": "#CC3311",
+    "he_uniform": "#009988",
+    "he_normal": "#004488",
+    "orthogonal": "#AA3377",
+    "normal_unit": "#EE3377",
+}
 _MARKERS = dict(zip(ACTIVATIONS, "osD^vPX*ph", strict=True))
+_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ovP", strict=True))
 _SPARE_MARKERS = "<>d8H"
 
 STATUS_COLOURS = {
@@ -114,12 +131,12 @@ def house_style() -> Iterator[None]:
 
 
 def colours(labels: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each activation label."""
+    """Return the colour of each label of activations, or of initializers."""
     return _assign(labels, _COLOURS, _SPARE_COLOURS)
 
 
 def markers(labels: Iterable[str]) -> dict[str, str]:
-    """Return the marker of each activation label, so that colour is never the only sign."""
+    """Return the marker of each such label, so that colour is never the only sign."""
     return _assign(labels, _MARKERS, tuple(_SPARE_MARKERS))
 
 

@@ -53,6 +53,11 @@ def listed(conditions: pd.DataFrame) -> str:
     )
 
 
+def points(share: float) -> str:
+    """Return a difference of shares in points, ``"+2.1"``."""
+    return signed(100 * share, "+")
+
+
 def joined(words: list[str]) -> str:
     """Return ``"a, b and c"``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

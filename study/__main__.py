@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-OURS = ("study", "hydra_plugins")
+from study.errors import missing_package
 
 
 def main() -> int:
@@ -17,14 +17,10 @@ def main() -> int:
     try:
         return run_command_line()
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in OURS:
+        sentence = missing_package(error)
+        if sentence is None:
             raise
-        print(
-            f"cannot run: {sys.executable} has no package '{package}'; run `make install` and use "
-            ".venv/bin/python.",
-            file=sys.stderr,
-        )
+        print(sentence, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         kept = str(stop) or "what is finished is kept"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
+
+OURS = ("study", "analysis", "hydra_plugins")
 
 
 class StudyError(Exception):
@@ -26,3 +29,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """Return the sentence for a package that is not installed, None if it is one of ours: a bug."""
+    package = (error.name or "").partition(".")[0]
+    if package in OURS:
+        return None
+    return (
+        f"cannot run: {sys.executable} has no package '{package}'; run `make install` and use "
+        ".venv/bin/python."
+    )

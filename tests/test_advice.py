@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import report
+from analysis import style
 from analysis.__main__ import main
 from analysis.advice import EXAMPLES, crossed, next_step
 from analysis.frames import Study
@@ -113,7 +113,7 @@ def test_ctrl_c_leaves_the_old_report_and_says_so_in_one_line(tmp_path, capsys, 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report.style, "save", interrupt)
+    monkeypatch.setattr(style, "save", interrupt)
     capsys.readouterr()
     assert main([str(study.folder)]) == 130
     assert capsys.readouterr().err == "interrupted: the old report is as it was.\n"

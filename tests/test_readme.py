@@ -108,6 +108,9 @@ def test_the_example_activation_and_initializer_work_as_written(tmp_path):
     (command,) = [words for words in commands("python -m study") if "name=elu" in words]
     said = run([*command, *SMALL.split()], tmp_path, tmp_path)
     assert "8 networks in outputs/elu: 8 ok." in said
+    (compare,) = commands("python -m analysis compare")
+    said = run(compare, tmp_path, tmp_path)
+    assert "Comparison: outputs/elu/compare/elu-relu/index.html" in said
     other = [
         "python",
         "-m",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures, open_study, report
+from analysis import figures, open_study, style
 from analysis.__main__ import main
 from analysis.frames import Study
 from analysis.report import write_report
@@ -175,7 +175,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one_as_it_was(
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.style, "save", broken)
+    monkeypatch.setattr(style, "save", broken)
     with pytest.raises(
         StoreError, match=r"^cannot write the report to .*: No space left on device\.$"
     ):

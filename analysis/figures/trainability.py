@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import accuracy, layout, style
@@ -32,12 +36,55 @@ def trainability(study: Study, variant: Variant | None = None) -> Drawing:
     drawn = drawn[drawn["best"]]
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)
-    depths = sorted(drawn["depth"].unique())
     chance, linear = accuracy.chance_of(variant.cells), accuracy.linear_accuracy(variant.cells)
+    looks = Looks("activation", style.colours(activations), style.markers(activations))
+    return Drawing(
+        "What trains, and how deep?",
+        caption(drawn, chance, linear, "activations"),
+        "Line charts of test accuracy against depth, one line an activation, one panel an initializer.",
+        accuracy_lines(drawn, looks, "init", inits, chance, linear),
+        drawn,
+    )
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The lines of a panel and how they look.
+
+    Attributes:
+        column: whose labels the lines stand for, ``"activation"`` or ``"init"``.
+        colours: colour by label, in the order of the legend.
+        markers: marker by label.
+    """
+
+    column: str
+    colours: dict[str, str]
+    markers: dict[str, str]
+
+
+def accuracy_lines(
+    drawn: pd.DataFrame,
+    looks: Looks,
+    across: str,
+    panels: Sequence[str],
+    chance: float,
+    linear: float,
+) -> Figure:
+    """Draw best-rate test accuracy against depth, lines side by side in panels side by side.
+
+    Args:
+        drawn: rows of `analysis.accuracy.table`, the best rate of each condition.
+        looks: the lines.
+        across: the column whose labels are the panels.
+        panels: these labels in order.
+        chance: accuracy of a guess.
+        linear: accuracy of the best linear model, NaN for none.
+    """
+    depths = sorted(drawn["depth"].unique())
     with style.house_style():
-        figure, axes = layout.panel_grid([""], inits, (3.3, 2.9), left=0.75)
-        for init, axis in zip(inits, axes[0], strict=True):
-            _panel(axis, drawn[drawn["init"] == init], activations, depths)
+        figure, axes = layout.panel_grid([""], panels, (3.3, 2.9), left=0.75)
+        for label, axis in zip(panels, axes[0], strict=True):
+            _panel(axis, drawn[drawn[across] == label], looks, depths)
             axis.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
             if np.isfinite(linear):
                 axis.axhline(linear, color="#777777", linewidth=0.9, linestyle="--")
@@ -45,17 +92,12 @@ def trainability(study: Study, variant: Variant | None = None) -> Drawing:
         axes[0, 0].set_ylim(0, min(1.04, 1.15 * top))
         axes[0, 0].yaxis.set_major_formatter(style.percent())
         axes[0, 0].set_ylabel("test accuracy at the best rate")
-        layout.legend_above(figure, _legend(activations, drawn, linear))
-    return Drawing(
-        "What trains, and how deep?",
-        _caption(drawn, chance, linear),
-        "Line charts of test accuracy against depth, one line an activation, one panel an initializer.",
-        figure,
-        drawn,
-    )
+        layout.legend_above(figure, _legend(looks, drawn, linear))
+    return figure
 
 
-def _caption(drawn: pd.DataFrame, chance: float, linear: float) -> str:
+def caption(drawn: pd.DataFrame, chance: float, linear: float, lines: str) -> str:
+    """Say what `accuracy_lines` draws; ``lines`` is what its lines stand for, in the plural."""
     lost = int(drawn[accuracy.LOST].to_numpy().sum())
     total = int(drawn["networks"].sum()) + lost
     text = (
@@ -80,7 +122,7 @@ def _caption(drawn: pd.DataFrame, chance: float, linear: float) -> str:
             f"Dashed: the best linear model, {linear:.1%}; a network below this line has gained "
             "nothing from its depth. "
         )
-    return text + "Depths stand at even distances whatever their numbers, activations side by side."
+    return text + f"Depths stand at even distances whatever their numbers, {lines} side by side."
 
 
 def at_edge(drawn: pd.DataFrame) -> pd.Series:
@@ -88,14 +130,13 @@ def at_edge(drawn: pd.DataFrame) -> pd.Series:
     return drawn["place"].isin(["largest", "smallest"]) & drawn["above_chance"]
 
 
-def _panel(axis: Axes, drawn: pd.DataFrame, activations: list[str], depths: list[int]) -> None:
-    colours, markers = style.colours(activations), style.markers(activations)
-    middle = (len(activations) - 1) / 2
-    for place, activation in enumerate(activations):
-        part = drawn[drawn["activation"] == activation]
-        shift = (place - middle) * min(APART, 0.4 / len(activations))
-        _line(axis, part, depths, shift, colours[activation], markers[activation])
-        _faults(axis, part, depths, shift, colours[activation], place)
+def _panel(axis: Axes, drawn: pd.DataFrame, looks: Looks, depths: list[int]) -> None:
+    middle = (len(looks.colours) - 1) / 2
+    for place, (label, colour) in enumerate(looks.colours.items()):
+        part = drawn[drawn[looks.column] == label]
+        shift = (place - middle) * min(APART, 0.4 / len(looks.colours))
+        _line(axis, part, depths, shift, colour, looks.markers[label])
+        _faults(axis, part, depths, shift, colour, place)
     axis.set_xticks(range(len(depths)), labels=[str(depth) for depth in depths])
     axis.set_xlim(-0.4, len(depths) - 0.6)
     axis.set_xlabel("depth")
@@ -111,12 +152,7 @@ def _line(
         places, part["mean"], yerr=np.nan_to_num(np.array(bars)), fmt="none", ecolor=colour,
         elinewidth=1.0, alpha=0.7,
     )  # fmt: skip
-    axis.plot(
-        places,
-        part["mean"],
-        color=colour,
-        label=str(part["activation"].iloc[0]) if len(part) else "_",
-    )
+    axis.plot(places, part["mean"], color=colour)
     edge = at_edge(part).to_numpy()
     for chosen, face in ((~edge, colour), (edge, "white")):
         axis.plot(
@@ -142,9 +178,11 @@ def _faults(
             )  # fmt: skip
 
 
-def _legend(activations: list[str], drawn: pd.DataFrame, linear: float) -> list[Line2D]:
-    colours, markers = style.colours(activations), style.markers(activations)
-    handles = [Line2D([], [], color=colours[a], marker=markers[a], label=a) for a in activations]
+def _legend(looks: Looks, drawn: pd.DataFrame, linear: float) -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=colour, marker=looks.markers[label], label=label)
+        for label, colour in looks.colours.items()
+    ]
     if at_edge(drawn).any():
         hollow = Line2D(
             [], [], color="black", marker="o", linestyle="none", markerfacecolor="white"

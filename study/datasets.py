@@ -1,6 +1,7 @@
 """The data sets: a fixed pool of samples each, split by the cell's seed, centred and scaled.
 
-To add one, register a function that returns the whole pool and write ``conf/data/<name>.yaml``.
+One of your own is a registered function that returns the whole pool, see `study.extensions`; one that is
+to come with this program stands here and in ``conf/data/<name>.yaml``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -52,6 +52,11 @@ class Entry(Generic[Extra]):
         if code is None:
             return self.function.__module__
         return f"{Path(code.co_filename).name} (line {code.co_firstlineno})"
+
+
+def parameters(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters among a group's canonical settings."""
+    return {key: value for key, value in chosen.items() if key not in RESERVED}
 
 
 class Registry(Generic[Extra]):

@@ -12,7 +12,7 @@ import importlib.machinery
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class SourceCode:
     files: frozenset[Path]
 
 
-def source_code(name: str, path: Path, content: bytes) -> SourceCode:
+def source_code(name: str, path: Path, content: bytes, more: Iterable[str] = ()) -> SourceCode:
     """Return the code of a module and of every module of the user's that it leads to.
 
     Those are the modules that an import statement names, wherever it stands: in the module itself or in
@@ -48,21 +48,22 @@ def source_code(name: str, path: Path, content: bytes) -> SourceCode:
         name: the module's name, as its relative imports understand it.
         path: its file, resolved.
         content: the file's bytes.
+        more: modules that count too, if they are the user's.
     """
     texts = {"": _text(path, content)}  # without its name: a file may be moved and renamed
     files = {path}
     root = name.partition(".")[0]
-    waiting = [(name, path, content)]
+    # importing a module runs the packages around it first
+    waiting = [*_parents(name), *more, *_imports(name, path, content)]
     while waiting:
-        importer, file, source = waiting.pop()
-        for imported in _imports(importer, file, source):
-            found = None if imported in texts else _file_of(imported, root)
-            if found is None or found in files:
-                continue
-            files.add(found)
-            read = found.read_bytes()
-            texts[imported] = _text(found, read)
-            waiting.append((imported, found, read))
+        imported = waiting.pop()
+        found = None if imported in texts else _file_of(imported, root)
+        if found is None or found in files:
+            continue
+        files.add(found)
+        read = found.read_bytes()
+        texts[imported] = _text(found, read)
+        waiting += _imports(imported, found, read)
     whole = json.dumps(sorted(texts.items()))
     return SourceCode(hashlib.sha256(whole.encode()).hexdigest()[:CODE_DIGITS], frozenset(files))
 
@@ -118,8 +119,12 @@ def _imports(importer: str, path: Path, content: bytes) -> Iterator[str]:
                 base = importlib.util.resolve_name(base, package or None)
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
+            yield from (*_parents(name), name)
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _file_of(name: str, root: str) -> Path | None:
@@ -132,14 +137,14 @@ def _file_of(name: str, root: str) -> Path | None:
     own = name.partition(".")[0]
     if own in OURS or own in sys.stdlib_module_names:
         return None
-    spec = _spec(name)
+    spec = find_module(name)
     if spec is None or not spec.has_location or not spec.origin:
         return None
     path = Path(spec.origin).resolve()
     return path if own == root or not set(INSTALLED) & set(path.parts) else None
 
 
-def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+def find_module(name: str) -> importlib.machinery.ModuleSpec | None:
     """Find a module without importing anything: a look must not run code."""
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if loaded is not None:
@@ -148,7 +153,7 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
     with suppress(ImportError, ValueError, AttributeError):
         if not parent:
             return importlib.util.find_spec(name)
-        package = _spec(parent)
+        package = find_module(parent)
         if package is not None and package.submodule_search_locations is not None:
             places = list(package.submodule_search_locations)
             return importlib.machinery.PathFinder.find_spec(name, places)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from study.errors import DataError
+from study.errors import DataError, StudyError
+from study.extensions import place_in
 from study.randomness import stream
 from study.registry import Registry
 
@@ -171,7 +172,24 @@ def gaussian(*, dim: int = 64, classes: int = 10) -> tuple[Floats, Labels]:
 @functools.lru_cache(maxsize=4)
 def _pool(name: str, parameters: tuple[tuple[str, Any], ...]) -> tuple[Floats, Labels, int]:
     entry = DATASETS[name]
-    inputs, labels = entry.function(**dict(parameters))
+    try:
+        made, given = entry.function(**dict(parameters))
+        inputs, labels = np.array(made, np.float64), np.array(given)
+    except Exception as error:
+        if entry.code is None or isinstance(error, StudyError):
+            raise
+        place = place_in(error)
+        where = f" ({Path(place.filename).name}, line {place.lineno})" if place else ""
+        raise DataError(
+            f"cannot make data={name}: {type(error).__name__}: {error}{where}."
+        ) from error
+    if inputs.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise DataError(
+            f"cannot use data={name}: it gives inputs {list(inputs.shape)} and labels "
+            f"{list(labels.shape)} of type {labels.dtype}, but must give [sample, feature] and [sample], "
+            "whole numbers from 0 on."
+        )
+    labels = labels.astype(np.int64)
     if len(inputs) < entry.extra.total or len(inputs) != len(labels):
         raise DataError(
             f"cannot split data={name}: it needs {entry.extra.total} labelled samples, but gives "

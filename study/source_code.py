@@ -90,6 +90,9 @@ def _tree(node: Any) -> Any:
     for name, value in ast.iter_fields(node):
         if name == "body" and isinstance(value, list) and _is_docstring(node, value):
             value = value[1:]
+        if name == "values" and isinstance(node, ast.JoinedStr):
+            # Python 3.12.1 puts some that 3.11 and 3.13 do not
+            value = [one for one in value if not _is_empty_text(one)]
         if value is not None and value != [] and name not in ("ctx", "kind", "type_comment"):
             fields.append([name, _tree(value)])
     return [type(node).__name__, fields]
@@ -98,6 +101,10 @@ def _tree(node: Any) -> Any:
 def _is_docstring(node: ast.AST, body: list[Any]) -> bool:
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
+
+
+def _is_empty_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _imports(importer: str, path: Path, content: bytes) -> Iterator[str]:

@@ -183,7 +183,7 @@ def _pool(name: str, parameters: tuple[tuple[str, Any], ...]) -> tuple[Floats, L
         raise DataError(
             f"cannot make data={name}: {type(error).__name__}: {error}{where}."
         ) from error
-    if inputs.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+    if inputs.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu" or (labels < 0).any():
         raise DataError(
             f"cannot use data={name}: it gives inputs {list(inputs.shape)} and labels "
             f"{list(labels.shape)} of type {labels.dtype}, but must give [sample, feature] and [sample], "

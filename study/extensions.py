@@ -184,9 +184,9 @@ def offer_options(options_of: Callable[[str], Sequence[str]]) -> None:
 
 def place_in(error: BaseException) -> traceback.FrameSummary | None:
     """Return the innermost line of the user's own code that an exception came through."""
-    files = {str(file) for extension in _loaded for file in extension.files}
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame for frame in reversed(frames) if frame.filename in files), None)
+    files = {file for extension in _loaded for file in extension.files}
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return next((frame for frame in frames if Path(frame.filename).resolve() in files), None)
 
 
 def _groups() -> dict[str, Any]:

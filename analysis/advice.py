@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from analysis import accuracy
 from analysis.figures.trainability import at_edge
-from analysis.frames import Plan, Study
+from analysis.frames import GROUPS, Plan, Study
 from analysis.words import several
 
 EXAMPLES = (
@@ -31,7 +31,10 @@ def next_step(study: Study) -> str:
     if absent:
         commands = [plan.command for plan in study.plans if absent & set(plan.cells)]
         are = "is" if len(absent) == 1 else "are"
-        return f"{several(len(absent), 'network')} {are} missing; {commands[0]} goes on with them."
+        missing = (
+            f"{several(len(absent), 'network')} {are} missing; {commands[0]} goes on with them"
+        )
+        return f"{missing}{_if_unedited(study, absent)}."
     known = {plan.command for plan in study.plans}
     for why, command in (*_steps(study), *(("", example) for example in EXAMPLES)):
         if command not in known:
@@ -39,6 +42,14 @@ def next_step(study: Study) -> str:
             look = f" && python -m analysis {name}" if name else ""
             return f"{why}{command}{look}"
     return "python -m study --help lists what else can be varied."
+
+
+def _if_unedited(study: Study, cells: set[str]) -> str:
+    """Return what must hold for cells to be gone on with: functions of the user's own decide their ids."""
+    found = [one for plan in study.plans for cell, one in plan.cells.items() if cell in cells]
+    if any("code" in one[group] for one in found for group in GROUPS):
+        return ", unless your own functions were edited since"
+    return ""
 
 
 def _steps(study: Study) -> Iterator[tuple[str, str]]:

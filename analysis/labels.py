@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+SHOWN_DIGITS = 6
+"""Digits of a code's digest in a label: enough to tell versions apart, as Git shortens its own."""
+
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings under dotted names."""
@@ -45,6 +48,8 @@ def labels(settings: pd.DataFrame, group: str) -> pd.Series:
 
 
 def _parameter(key: str, value: Any) -> str:
+    if key.endswith(".code"):  # of a function of the user's own, edited between two runs
+        return "built in" if pd.isna(value) else f"code {value[:SHOWN_DIGITS]}"
     shown = "none" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
     return f"{key.split('.', 1)[1]} {shown}"
 

@@ -41,6 +41,7 @@ def run_command_line() -> int:
 
     try:
         arguments = cli_errors.parse_arguments(sys.argv[1:])
+        cli_errors.load_extensions(arguments, app.CONF)
         try:
             cli_errors.check_overrides(arguments, app.CONF)
             return app.main()

@@ -1,7 +1,8 @@
 """The activations: functions of the pre-activation ``z`` ``[cell, batch, unit]``, unit by unit.
 
-To add one, register a function here and write ``conf/activation/<name>.yaml`` with its name and the
-values of its keyword arguments. Derivatives come from autograd.
+One of your own stands in a file of your own, see `study.extensions`; one that is to come with this
+program stands here and in ``conf/activation/<name>.yaml``, with its name and the values of its keyword
+arguments. Derivatives come from autograd.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Traits:
     largest_slope: float | None = None
 
 
-ACTIVATIONS: Registry[Traits] = Registry("activation", Traits())
+ACTIVATIONS: Registry[Traits] = Registry(
+    "activation", Traits(), keywords_of=lambda traits: traits.learnable
+)
 
 
 @ACTIVATIONS.register(Traits(largest_slope=0.25))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from study.cli_errors import FIXED, explain_value_error, leave
 from study.errors import SettingError, StudyError
+from study.extensions import split_arguments
 
 # beside this package, so that the command works from any folder
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
@@ -36,11 +38,15 @@ Condition = dict[str, Any]
 class StudyTask:
     """What Hydra runs: called with one condition, or with a whole sweep through `packed`.
 
+    Args:
+        typed: the command line, for the study to keep.
+
     Attributes:
         failed: cells that a bug stopped, over all calls; they decide the exit code.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, typed: Sequence[str]) -> None:
+        self.typed = typed
         self.failed = 0
 
     def __call__(self, config: DictConfig) -> dict[str, int]:
@@ -95,7 +101,7 @@ class StudyTask:
             print(default_notice(conditions[0]), flush=True)
         from study.sweep import run_conditions  # imports torch, which --help must not wait for
 
-        command = ["python", "-m", "study", *sys.argv[1:]]
+        command = ["python", "-m", "study", *self.typed]
         summaries = run_conditions(
             conditions,
             command=command,
@@ -182,17 +188,19 @@ def refuse_moved_folders() -> None:
 
 
 def options_of(group: str) -> str:
-    """Return the settings of a group for the help page, from the files of its options.
+    """Return the settings of a group for the help page, from its options.
 
     First those that every option has, then each of the others with the options that have it.
     """
-    files = sorted(Path(CONF, group).glob("*.yaml"))
+    stored = ConfigStore.instance().repo.get(group, {}).values()  # functions of the user's own
+    options = {path.stem: OmegaConf.load(path) for path in Path(CONF, group).glob("*.yaml")}
+    options |= {option.name.removesuffix(".yaml"): option.node for option in stored}
     owners: dict[str, list[str]] = {}
-    for path in files:
-        for key in OmegaConf.load(path):
+    for name in sorted(options):
+        for key in options[name]:
             if key != "name":
-                owners.setdefault(str(key), []).append(path.stem)
-    common = [key for key, options in owners.items() if len(options) == len(files)]
+                owners.setdefault(str(key), []).append(name)
+    common = [key for key, names in owners.items() if len(names) == len(options)]
     special = [f"{key} ({', '.join(owners[key])})" for key in owners if key not in common]
     parts = [*([", ".join(common)] if common else []), *special]
     return textwrap.fill("; ".join(parts), 96 - HELP_INDENT).replace("\n", "\n" + " " * HELP_INDENT)
@@ -203,6 +211,12 @@ OmegaConf.register_new_resolver("options_of", options_of, replace=True)
 
 def main() -> int:
     """Run the command line; return 1 if a cell failed, else 0."""
-    task = StudyTask()
-    hydra.main(version_base="1.3", config_path=CONF, config_name="config")(task)()
+    typed = sys.argv
+    task = StudyTask(typed[1:])
+    # Hydra reads the command line itself, and knows nothing of --use
+    sys.argv = [typed[0], *split_arguments(typed[1:])[1]]
+    try:
+        hydra.main(version_base="1.3", config_path=CONF, config_name="config")(task)()
+    finally:
+        sys.argv = typed
     return 1 if task.failed else 0

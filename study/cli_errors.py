@@ -26,6 +26,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from study.errors import SettingError, StudyError, nearest
+from study.extensions import load_all, loaded, offer_options, split_arguments
 
 FOLDER_REASON = "a study is written to outputs/<name>, so set name instead"
 
@@ -74,15 +75,16 @@ def leave(error: StudyError) -> NoReturn:
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    """Return Hydra's own reading of the command line.
+    """Return Hydra's own reading of the command line, with what ``--use`` names as ``use``.
 
     Raises:
         SettingError: a flag is unknown or out of place.
     """
     parser = get_args_parser()
+    uses, argv = split_arguments(argv)
 
     def refuse(message: str) -> NoReturn:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
+        flags = ["--use", *(flag for one in parser._actions for flag in one.option_strings)]
         unknown = next((word for word in argv if word.startswith("-") and word not in flags), "")
         raise SettingError(
             f"cannot read the command line: {message}{nearest(unknown, flags) if unknown else ''}; "
@@ -90,7 +92,18 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         )
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(argv)
+    return parser.parse_args(argv, argparse.Namespace(use=uses))
+
+
+def load_extensions(arguments: argparse.Namespace, conf: str) -> None:
+    """Load functions of the user's own and make them options of their groups.
+
+    Raises:
+        SettingError: one of them cannot be used.
+    """
+    load_all(arguments.use)
+    if loaded():
+        offer_options(_loader(arguments, conf).get_group_options)
 
 
 def check_overrides(arguments: argparse.Namespace, conf: str) -> None:

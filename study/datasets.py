@@ -1,6 +1,7 @@
 """The data sets: a fixed pool of samples each, split by the cell's seed, centred and scaled.
 
-To add one, register a function that returns the whole pool and write ``conf/data/<name>.yaml``.
+One of your own is a registered function that returns the whole pool, see `study.extensions`; one that is
+to come with this program stands here and in ``conf/data/<name>.yaml``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from study.errors import DataError
+from study.errors import DataError, StudyError
+from study.extensions import place_in
 from study.randomness import stream
 from study.registry import Registry
 
@@ -170,7 +172,24 @@ def gaussian(*, dim: int = 64, classes: int = 10) -> tuple[Floats, Labels]:
 @functools.lru_cache(maxsize=4)
 def _pool(name: str, parameters: tuple[tuple[str, Any], ...]) -> tuple[Floats, Labels, int]:
     entry = DATASETS[name]
-    inputs, labels = entry.function(**dict(parameters))
+    try:
+        made, given = entry.function(**dict(parameters))
+        inputs, labels = np.array(made, np.float64), np.array(given)
+    except Exception as error:
+        if entry.code is None or isinstance(error, StudyError):
+            raise
+        place = place_in(error)
+        where = f" ({Path(place.filename).name}, line {place.lineno})" if place else ""
+        raise DataError(
+            f"cannot make data={name}: {type(error).__name__}: {error}{where}."
+        ) from error
+    if inputs.ndim != 2 or labels.ndim != 1 or labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise DataError(
+            f"cannot use data={name}: it gives inputs {list(inputs.shape)} and labels "
+            f"{list(labels.shape)} of type {labels.dtype}, but must give [sample, feature] and [sample], "
+            "whole numbers from 0 on."
+        )
+    labels = labels.astype(np.int64)
     if len(inputs) < entry.extra.total or len(inputs) != len(labels):
         raise DataError(
             f"cannot split data={name}: it needs {entry.extra.total} labelled samples, but gives "

@@ -7,7 +7,6 @@ import os
 import platform
 import signal
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from study import NUMERICS_VERSION, __version__
+from study import NUMERICS_VERSION, __version__, extensions
 from study.datasets import pool_digest
 from study.errors import StudyError
 from study.packing import Pack
@@ -139,20 +138,29 @@ def run_pack(pack: Pack, store: Store, device: str, tell: Tell) -> None:
     except torch.cuda.OutOfMemoryError:
         tell(Lost(pack.id, "the GPU ran out of memory: use a smaller width, depth or batch_size"))
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        tell(Lost(pack.id, f"{reason(error)} in {Path(place.filename).name}"))
+        tell(Lost(pack.id, reason(error, file=True)))
     else:
         tell(Done(pack.id, found))
 
 
-def _work(connection: Connection, folder: Path, device: str) -> None:
+def _work(
+    connection: Connection, folder: Path, device: str, used: Sequence[extensions.Extension]
+) -> None:
     """Run packs as they come until None comes: the life of a worker process."""
     # Ctrl-C is the parent's to handle; it ends the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     store = Store(folder)
     try:
+        refused = None
+        try:
+            extensions.load_again(used)
+        except StudyError as error:
+            refused = str(error)
         while (pack := connection.recv()) is not None:
-            run_pack(pack, store, device, connection.send)
+            if refused:
+                connection.send(Lost(pack.id, refused, user_error=True))
+            else:
+                run_pack(pack, store, device, connection.send)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
 
@@ -205,7 +213,8 @@ def _run_in_processes(
 
     def hire() -> None:
         here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, store.folder, device), daemon=True)
+        work = (there, store.folder, device, extensions.loaded())
+        process = context.Process(target=_work, args=work, daemon=True)
         with interrupts_held_back():
             process.start()
             there.close()

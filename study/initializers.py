@@ -4,8 +4,9 @@ An initializer maps standard normal draws to weights, so that networks of one se
 draws under every initializer and comparisons are paired. It works on one network's matrix
 ``[out, in]``: `torch.nn.init` would read a stack ``[cell, out, in]`` as a convolution.
 
-To add one, register a function here and write ``conf/init/<name>.yaml`` with its name and the values
-of its keyword arguments. It returns the weights, or the weights and the biases; else biases are zero.
+It returns the weights, or the weights and the biases; else biases are zero. One of your own stands in
+a file of your own, see `study.extensions`; one that is to come with this program stands here and in
+``conf/init/<name>.yaml``, with its name and the values of its keyword arguments.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from study.activations import ACTIVATIONS, Traits
 from study.initializers import INITIALIZERS, Array, LayerDraw
 from study.randomness import stream
+from study.registry import parameters
 
 Settings = dict[str, Any]
 
@@ -72,8 +73,8 @@ class ActivationSlice(nn.Module):
         self.traits = entry.extra
         self.fixed = {
             key: value
-            for key, value in settings.items()
-            if key != "name" and key not in entry.extra.learnable
+            for key, value in parameters(settings).items()
+            if key not in entry.extra.learnable
         }
         for key in entry.extra.learnable:
             start = torch.full((cells, 1, 1), float(settings[key]), dtype=dtype)
@@ -218,7 +219,7 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
     """
     init = settings["init"]
     rule = INITIALIZERS[init["name"]].function
-    keywords = {key: value for key, value in init.items() if key != "name"}
+    keywords = parameters(init)
     layers = []
     for index, (fan_in, fan_out) in enumerate(shape.fans(), start=1):
         weights = stream(settings["seed"], f"weights/{index}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +109,21 @@ def _order_in_stack(cell: Cell) -> tuple[str, str, int]:
     )
 
 
-def plan_document(packs: Sequence[Pack], device: str, command: Sequence[str]) -> dict[str, Any]:
-    """Return packs as JSON that `packs_of_plan` reads: conditions once, cells as condition and seed."""
+def plan_document(
+    packs: Sequence[Pack],
+    device: str,
+    command: Sequence[str],
+    extensions: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Return packs as JSON that `packs_of_plan` reads: conditions once, cells as condition and seed.
+
+    Args:
+        packs: the packs.
+        device: ``"cpu"`` or ``"cuda"``.
+        command: what the user typed.
+        extensions: where functions of the user's own come from, each with the ``code`` that the settings
+            name; kept are those that a cell uses.
+    """
     numbers: dict[str, int] = {}
     conditions: list[Settings] = []
     listed = []
@@ -124,11 +137,19 @@ def plan_document(packs: Sequence[Pack], device: str, command: Sequence[str]) ->
                 conditions.append(condition)
             members.append([numbers[key], cell.settings["seed"]])
         listed.append({"id": pack.id, "attempt": pack.attempt, "cells": members})
+    codes = {
+        chosen["code"]
+        for one in conditions
+        for chosen in one.values()
+        if isinstance(chosen, dict) and "code" in chosen
+    }
+    used = [dict(one) for one in extensions if one["code"] in codes]
     return {
         "schema": SCHEMA_VERSION,
         "numerics": NUMERICS_VERSION,
         "device": device,
         "command": list(command),
+        **({"extensions": used} if used else {}),
         "conditions": conditions,
         "packs": listed,
     }

@@ -73,7 +73,11 @@ CELLS: tuple[Column, ...] = (
     Column("probe_samples", "int64", "samples", "Size of the probe set."),
     Column("dtype", "string", "", "Number format of training; measuring is in float64 always."),
     Column(
-        "settings", "string", "", "Every science setting as canonical JSON: what the id hashes."
+        "settings",
+        "string",
+        "",
+        "Every science setting as canonical JSON: what the id hashes. Of a function of "
+        "your own also its `code`, which changes when it is edited.",
     ),
     Column("parameters", "int64", "numbers", "Trained numbers of the network.", "parameters"),
     Column(

@@ -178,7 +178,11 @@ def _refuse_unknown(prefix: str, given: Mapping[str, Any], known: tuple[str, ...
 
 
 def _group(group: str, given: Any) -> Settings:
-    """Return the canonical settings of one group: its name and every parameter, defaults filled in."""
+    """Return the canonical settings of one group: its name and every parameter, defaults filled in.
+
+    A function of the user's own adds the digest of its code, so that networks are known apart that were
+    trained before and after it was edited.
+    """
     if not isinstance(given, Mapping) or "name" not in given:
         raise SettingError(f"cannot use {group}={given}: allowed are {', '.join(GROUPS[group])}.")
     entry = GROUPS[group][given["name"]]
@@ -193,7 +197,18 @@ def _group(group: str, given: Any) -> Settings:
         else:
             rule = PARAMETER_RULES.get(path, Number(whole=isinstance(default, int)))
             canonical[key] = rule.check(path, value)
+    if entry.code is not None:
+        canonical["code"] = entry.code
     return canonical
+
+
+def can_run(settings: Settings) -> bool:
+    """Return whether every function that a cell's settings name is here, and of the same code."""
+    for group, registry in GROUPS.items():
+        chosen = settings[group]
+        if chosen["name"] not in registry or registry[chosen["name"]].code != chosen.get("code"):
+            return False
+    return True
 
 
 def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:

@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
+from study import extensions
 from study.cell import Cell, Settings, cells_of
 from study.datasets import pool
 from study.errors import SettingError, StudyError
 from study.execution import Lost, Message, Progress, environment, run_packs
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
 from study.records import failed_tables
-from study.settings import canonical_condition, check_device, study_name
-from study.store import Store, final_commits
+from study.settings import can_run, canonical_condition, check_device, study_name
+from study.store import Commit, Store, final_commits
 from study.training import shape_of
 
 OUTPUTS = Path("outputs")
@@ -67,7 +68,8 @@ def run_conditions(
     else:
         store.create()
         if new:
-            store.write_plan(plan_document(new, device, command))
+            used = [extension.record for extension in extensions.loaded()]
+            store.write_plan(plan_document(new, device, command, used))
         _run(packs, store, device, workers)
         status = cell_statuses(store)
         _report(cells, status, store)
@@ -132,22 +134,25 @@ def missing_packs(
 
     A cell stays in the pack that an earlier plan put it in, so that a resumed study has the same
     packs as an uninterrupted one; cells that are in no plan form new packs; cells that failed are
-    tried again in packs of their own.
+    tried again in packs of their own. So are the others of a pack that can no longer run as it was
+    planned, because a function of the user's own was edited since, or is not here.
 
     Raises:
         StoreError: the study's folder is damaged.
     """
-    planned: dict[str, Pack] = {}
-    for plan in store.read_plans():
-        for pack in packs_of_plan(plan):
-            for cell in pack.cells:
-                if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
-                    planned[cell.id] = pack
     commits = store.read_commits()
     for one in commits:
         store.verify(one)
     committed = {one.pack for one in commits}
     final = final_commits(commits)
+    planned: dict[str, Pack] = {}
+    for plan in store.read_plans():
+        for pack in packs_of_plan(plan):
+            if pack.id in committed or not _can_run(pack, final):
+                continue
+            for cell in pack.cells:
+                if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
+                    planned[cell.id] = pack
     waiting: dict[str, Pack] = {}
     unplanned: dict[int, list[Cell]] = {}
     for cell in cells:
@@ -155,7 +160,7 @@ def missing_packs(
         if commit is not None and commit.statuses[cell.id] in FINISHED:
             continue
         place = planned.get(cell.id)
-        if place is not None and place.id not in committed:
+        if place is not None:
             waiting[place.id] = place
         else:
             attempt = 0 if commit is None else commit.attempt + 1
@@ -167,6 +172,18 @@ def missing_packs(
     ]
     packs = sorted([*waiting.values(), *new], key=lambda pack: (-pack.work, pack.id))
     return packs, new
+
+
+def _can_run(pack: Pack, final: Mapping[str, Commit]) -> bool:
+    """Return whether a planned pack can run whole, with functions as they are and no cell known already."""
+    for cell in pack.cells:
+        commit = final.get(cell.id)
+        known = commit is not None and (
+            commit.statuses[cell.id] in FINISHED or commit.attempt >= pack.attempt
+        )
+        if known or not can_run(cell.settings):
+            return False
+    return True
 
 
 def _run(packs: Sequence[Pack], store: Store, device: str, workers: int | None) -> None:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from study.cell import Cell, canonical_json
 from study.datasets import Split, SplitData, batches, pool, split
+from study.extensions import place_in
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
 from study.probe import Probe, accuracy, probe_steps
@@ -143,7 +145,9 @@ def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
             f"activation={name} turns {z.dtype} {list(z.shape)} into {h.dtype} "
             f"{list(h.shape)}; shape and type must stay"
         )
-    if not h.requires_grad:
+    # a derivative that raises must raise here, where it stops no other network
+    slope = torch.autograd.grad(h.sum(), z, allow_unused=True)[0] if h.requires_grad else None
+    if slope is None:
         raise ValueError(f"activation={name} returns a tensor without a gradient to z")
     mixed = torch.randperm(24, generator=torch.Generator().manual_seed(0))
     again = function(values[mixed].view(2, 3, 4)).flatten()
@@ -184,10 +188,20 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
     return stack(starts, runs, shape.bias, dtype), errors
 
 
-def reason(error: BaseException) -> str:
-    """Return what an error says and where in the program it arose, without any folder."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+def reason(error: BaseException, file: bool = False) -> str:
+    """Return what an error says and where in the program it arose, without any folder.
+
+    A function of the user's own is named, with its file, also where PyTorch raised the error within it.
+
+    Args:
+        error: the error.
+        file: whether to name the file where it is ours, too.
+    """
+    own = place_in(error)
+    frames = [own] if own else traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({frame.name}, line {frame.lineno})" for frame in frames)
+    if frames and (own or file):
+        place += f" in {Path(frames[0].filename).name}"
     return f"{type(error).__name__}: {error}{place}"
 
 

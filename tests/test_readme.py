@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,10 +36,11 @@ def commands(start: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith(start)]
 
 
-STUDY_COMMANDS = [words for words in commands("python -m study") if "name=elu" not in words]
+STUDY_COMMANDS = [words for words in commands("python -m study") if "--use" not in words]
+OWN_COMMANDS = [words for words in commands("python -m study") if "--use" in words]
 
 
-def run(words: list[str], folder: Path, root: Path = ROOT) -> str:
+def run(words: list[str], folder: Path, root: Path | str = ROOT) -> str:
     """Run a Python command of the README in a folder and return what it printed."""
     assert words[0] == "python"
     done = subprocess.run(
@@ -81,57 +81,52 @@ def test_a_study_command_runs_and_its_study_can_be_reported(words, tmp_path):
         assert "decades" in run(["python", "-c", code], tmp_path)
 
 
-def without_function(source: str, code: str) -> str:
-    """Return a module without the function that ``code`` defines: whoever tried it may have kept it."""
-    (name,) = re.findall(r"^def (\w+)", code, re.MULTILINE)
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            lines = source.splitlines(keepends=True)
-            first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
-            return "".join([*lines[: first - 1], *lines[node.end_lineno :]])
-    return source
+def own_file() -> str:
+    """Return the README's example of a user's own file."""
+    (code,) = [block for block in blocks("python") if "@ACTIVATIONS.register" in block]
+    return code
 
 
-def test_the_example_activation_and_initializer_work_as_written(tmp_path):
-    for part in ("study", "conf", "analysis", "hydra_plugins"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for code in blocks("python"):
-        for kind in ("ACTIVATIONS", "INITIALIZERS"):
-            if f"@{kind}.register" in code:
-                path = tmp_path / "study" / f"{kind.lower()}.py"
-                source = without_function(path.read_text(encoding="utf-8"), code)
-                path.write_text(f"{source}\n\n{code}", encoding="utf-8")
-    named = dict(re.findall(r"`(conf/\w+/\w+\.yaml)`:\n\n```yaml\n(.*?)```", README, re.DOTALL))
-    assert len(named) == 2
-    for path, text in named.items():
-        (tmp_path / path).write_text(text, encoding="utf-8")
-    (command,) = [words for words in commands("python -m study") if "name=elu" in words]
-    said = run([*command, *SMALL.split()], tmp_path, tmp_path)
+def test_the_example_of_own_functions_works_as_written(tmp_path):
+    (name,) = re.findall(r"in a file of your own, here `(\w+\.py)`", README)
+    (tmp_path / name).write_text(own_file(), encoding="utf-8")
+    first, second = OWN_COMMANDS
+    said = run([*first, *SMALL.split()], tmp_path)
     assert "8 networks in outputs/elu: 8 ok." in said
+    said = run([*second, *SMALL.split()], tmp_path)
+    assert "2 networks in outputs/elu: 2 ok" in said
+    (report,) = [line for line in commands("python -m analysis") if line[3] == "outputs/elu"]
+    assert "Report: outputs/elu/report/index.html" in run(report, tmp_path)
     (compare,) = commands("python -m analysis compare")
-    said = run(compare, tmp_path, tmp_path)
+    said = run(compare, tmp_path)
     assert "Comparison: outputs/elu/compare/elu-relu/index.html" in said
-    other = [
-        "python",
-        "-m",
-        "study",
-        "activation=elu",
-        "activation.alpha=0.5",
-        "depth=2",
-        "name=elu",
-    ]
-    run([*other, *SMALL.split()], tmp_path, tmp_path)
     code = (
         "from analysis import open_study; con = open_study('outputs/elu'); "
         "print(con.execute(\"SELECT init, settings->'$.activation.alpha', h_mean FROM cells "
         "JOIN layers USING (cell) WHERE activation = 'elu' AND depth = 2 AND layer = 1 AND step = 0 "
         'ORDER BY ALL").fetchall())'
     )
-    rows = eval(run(["python", "-c", code], tmp_path, tmp_path))
+    rows = eval(run(["python", "-c", code], tmp_path))
     assert [(init, float(alpha)) for init, alpha, _ in rows] == [
-        ("he_fan_out", 1.0), ("he_normal", 0.5), ("he_normal", 1.0),
+        ("he_fan_out", 1.0), ("he_normal", 0.5), ("he_normal", 1.0), ("he_normal", 2.0),
     ]  # fmt: skip
-    assert len({mean for *_, mean in rows}) == 3
+    assert len({mean for *_, mean in rows}) == 4
+
+
+def test_the_example_of_an_entry_point_works_as_written(tmp_path):
+    (block,) = blocks("toml")
+    ((group, points),) = tomllib.loads(block)["project"]["entry-points"].items()
+    ((name, module),) = points.items()
+    path = tmp_path / "installed" / f"{module.replace('.', '/')}.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(own_file(), encoding="utf-8")
+    info = tmp_path / "installed" / "my_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
+    command = [word for word in OWN_COMMANDS[1] if word not in ("--use", "my_units.py")]
+    paths = os.pathsep.join([str(ROOT), str(path.parent.parent)])
+    assert "2 networks in outputs/elu: 2 ok." in run([*command, *SMALL.split()], tmp_path, paths)
 
 
 SHIPPED = [

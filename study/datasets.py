@@ -173,7 +173,8 @@ def _cache_folder() -> Path:
 def _kept(path: Path, shape: tuple[int, int]) -> tuple[NDArray[Any], Labels] | None:
     """Return inputs of this shape and their labels from the cache, None if they are not there, whole."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # opened here: NumPy leaves a file that is no archive open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             inputs, labels = arrays["inputs"], arrays["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

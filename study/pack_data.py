@@ -62,7 +62,7 @@ class PackData:
             ],
             axis=1,
         )
-        self._order = torch.from_numpy(order).to(device)
+        self.order = torch.from_numpy(order).to(device)
         self._train = self.samples(lambda one: one.train)
 
     def _stacked(self, arrays: Sequence[Any]) -> Tensor:
@@ -86,7 +86,7 @@ class PackData:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of a step: inputs ``[cell, batch, in]``, labels ``[cell, batch]``."""
-        return self._train.at(self._order[step])
+        return self._train.at(self.order[step])
 
     def for_cells(self, part: Part) -> tuple[Tensor, Tensor]:
         """Return one split of every cell at once.

@@ -89,6 +89,8 @@ MISTAKES = [
     ("batch_size=1001", ["cannot use batch_size=1001: ", "only 1000 samples"]),
     ("data.train_size=1001", ["cannot use data.train_size=1001: ", "has 1000 training samples"]),
     ("data.label_noise=1.5", ["cannot use data.label_noise=1.5: ", "at most 1"]),
+    ("data=diabetes data.label_noise=0.1", ["cannot use data.label_noise=0.1: ", "a regression"]),
+    ("data=mnist data.train_size=50001", ["cannot use data.train_size=50001: ", "has 50000"]),
     ("probe.steps=1", ["cannot use probe.steps=1: ", "at least 2"]),
     ("probe.samples=most", ["cannot use probe.samples=most: ", "'all'"]),
     ("seed=-1", ["cannot use seed=-1: ", "a whole number of at least 0"]),

@@ -36,7 +36,10 @@ USUAL = {
 STATUSES = ("ok", "diverged", "failed", "missing")
 """What became of a network, the most telling first."""
 
-OUTCOMES = ("classes", "final_validation_accuracy", "final_test_accuracy")
+OUTCOMES = (
+    "classes",
+    *(f"final_{split}_{what}" for split in ("validation", "test") for what in ("accuracy", "r2")),
+)
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,14 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row a network, in a fixed order; those that are planned and not committed are ``missing``.
 
-        Columns: every setting under its dotted name, ``status``, ``error``, `OUTCOMES`, and the labels
-        ``activation``, ``init``, ``data`` and ``optim``: the name with those parameters that vary
-        under that name.
+        Columns: every setting under its dotted name, ``task`` (None where missing), ``status``,
+        ``error``, `OUTCOMES`, and the labels ``activation``, ``init``, ``data`` and ``optim``: the
+        name with those parameters that vary under that name.
         """
         # as DOUBLE an absent number is NaN; what is missing has none
         numbers = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in OUTCOMES)
         known = self.connection.execute(
-            f"SELECT cell, settings, status, error, {numbers} FROM cells ORDER BY cell"
+            f"SELECT cell, settings, task, status, error, {numbers} FROM cells ORDER BY cell"
         ).df()
         committed = set(known["cell"])
         missing = [
@@ -180,7 +183,7 @@ class Study:
         trained = self.cells[self.cells["steps"] > 0]
         if trained.empty:
             return []
-        apart = {"cell", "status", "error", "probe.steps", *OUTCOMES}
+        apart = {"cell", "task", "status", "error", "probe.steps", *OUTCOMES}
         keys = [key for key in trained if key not in apart]
         return self.variants(finished_first(trained).drop_duplicates(keys).sort_index(), True)
 

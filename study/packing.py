@@ -10,7 +10,6 @@ from typing import Any
 from study import NUMERICS_VERSION
 from study.cell import Cell, Settings, canonical_json, digest
 from study.datasets import DATASETS
-from study.probe import CHUNK
 from study.schema import SCHEMA_VERSION
 
 CPU_SIGNAL_BYTES = 3 * 2**18
@@ -23,6 +22,9 @@ GPU_PACK_BYTES = 8 * 2**30
 """On a GPU a pack may take this much memory, by the estimate below, on cards of 16 GiB and more."""
 
 GPU_MOST_CELLS = 2048
+
+CHUNK = 128
+"""Samples measured at a time, as in `study.probe`, which imports PyTorch and readers of plans do not."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import torch
 from small import CPU, cells, condition, files_under, train
 from test_training import hold_against_plain
 
-from study import datasets, pack_data
+from study import datasets, pack_data, packing, probe
 from study.datasets import DATASETS, Traits, pool, pool_digest, split
 from study.errors import DataError, SettingError
 from study.pack_data import PackData
@@ -282,6 +282,7 @@ def test_a_wrong_size_is_refused_without_fetching_anything(
     assert settings["data"]["train_size"] == most
     with pytest.raises(SettingError, match=f"has {most} training samples"):
         canonical_condition(condition(data={"name": name, "train_size": most + 1}))
+    assert packing.CHUNK == probe.CHUNK
     # 64 units of 784 or 3,072 inputs each: fewer networks fit on a GPU than of 64 inputs
     [image], [digit] = (cells(data=one, width=64, batch_size=128) for one in (name, "digits"))
     assert 1 <= largest_pack(image, "cuda") < largest_pack(digit, "cuda")

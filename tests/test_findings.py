@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis import accuracy
+from analysis import score
 from analysis.figures.trainability import at_edge
 from analysis.findings import Finding, merged, outcome_findings, start_findings, training_findings
 from analysis.findings.start import EXPLODED, KEPT, LOST, MIXED, UNDEFINED, ZERO, kinds
@@ -22,7 +22,8 @@ def cells(*conditions: dict, seeds: int = 3) -> pd.DataFrame:
     rows = []
     for condition, seed in itertools.product(conditions, range(seeds)):
         row = {"activation": "relu", "init": "he_normal", "depth": 4, "lr": 0.1, "steps": 10,
-               "status": "ok", "error": None, "classes": 10.0} | condition | {"seed": seed}  # fmt: skip
+               "status": "ok", "error": None, "task": "classification",
+               "classes": 10.0} | condition | {"seed": seed}  # fmt: skip
         row = {key: value[seed] if isinstance(value, list) else value for key, value in row.items()}
         test = row.pop("test", math.nan)
         lost = row["status"] != "ok"
@@ -34,7 +35,7 @@ def cells(*conditions: dict, seeds: int = 3) -> pd.DataFrame:
 
 def found(frame: pd.DataFrame) -> str:
     """Return the findings on training, a line each."""
-    table = accuracy.table(frame)
+    table = score.table(frame)
     tables = {"trainability": table[table["best"]], "rate_map": table}
     return "\n".join(one.text for one in training_findings(tables, Variant("", frame)))
 
@@ -51,17 +52,17 @@ def test_the_linear_model_is_one_condition_whatever_activation_it_was_run_with()
         {"depth": 1, "init": "he_normal", "test": spread(0.9), "validation": spread(0.3)},
         {"depth": 1, "init": "zeros", "lr": 0.3, "test": spread(0.2)},
     )
-    chosen = accuracy.linear_model(frame)
+    chosen = score.linear_model(frame)
     assert (chosen["init"] == "zeros").all()
     assert chosen["seed"].tolist() == [0, 1, 2]
-    assert accuracy.linear_accuracy(frame) == pytest.approx(0.5)
-    assert math.isnan(accuracy.linear_accuracy(frame[frame["depth"] > 1]))
+    assert score.linear_score(frame) == pytest.approx(0.5)
+    assert math.isnan(score.linear_score(frame[frame["depth"] > 1]))
 
 
 def test_the_gain_over_the_linear_model_is_paired_by_seed():
     linear, deep = [0.4, 0.5, 0.6], [0.43, 0.52, 0.64]
     frame = cells({"depth": 1, "test": linear}, {"test": deep})
-    (row,) = accuracy.table(frame).to_dict("records")
+    (row,) = score.table(frame).to_dict("records")
     expected = student_interval([b - a for a, b in zip(linear, deep, strict=True)])
     assert (row["gain"], row["gain_low"]) == pytest.approx((expected.mean, expected.low))
     assert row["above_linear"]
@@ -77,7 +78,7 @@ def test_a_best_rate_at_the_edge_is_told_of_conditions_above_chance_alone():
         {"lr": 0.3, "init": "zeros", "test": spread(0.101, 0.001)},
         {"lr": 0.1, "activation": "tanh", "test": spread(0.6)},
     )
-    table = accuracy.table(frame)
+    table = score.table(frame)
     assert at_edge(table[table["best"]]).sum() == 1
     assert dict(zip(table["activation"], table["place"], strict=True))["tanh"] == "only"
     expected = "For the one condition above chance the largest rate tried, 0.3, is the best"
@@ -99,11 +100,11 @@ def test_the_best_condition_is_chosen_on_validation_and_never_at_chance():
 
 def test_a_lone_survivor_is_no_evidence_but_a_single_network_is():
     alone = cells({"test": 0.8}, seeds=1)
-    assert accuracy.table(alone)["above_chance"].all()
+    assert score.table(alone)["above_chance"].all()
     survivor = cells({"test": 0.8, "status": ["ok", "diverged", "diverged"]})
-    assert not accuracy.table(survivor)["above_chance"].any()
+    assert not score.table(survivor)["above_chance"].any()
     two = cells({"test": spread(0.8), "status": ["ok", "ok", "failed"]})
-    assert accuracy.table(two)["above_chance"].all()
+    assert score.table(two)["above_chance"].all()
     assert "(2 of 3 networks finished)" in found(two)
 
 

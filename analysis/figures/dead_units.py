@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import layout, style
-from analysis.accuracy import best_rates
 from analysis.figures.base import Drawing, NotApplicable, networks
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
+from analysis.score import best_rates
 from analysis.words import joined, several, verb
 
 TITLE = "Where and when do units die?"

@@ -1,4 +1,4 @@
-"""Trainability: accuracy against depth, every condition at its best rate."""
+"""Trainability: accuracy or R² against depth, every condition at its best rate."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis import accuracy, layout, style
-from analysis.figures.base import Drawing, highest, networks, trained
+from analysis import layout, style
+from analysis.figures.base import Drawing, highest, lowest, networks, trained
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
+from analysis.score import LOST, Score, linear_score, score_of, table
+
+LOWEST_DRAWN = -0.5
+"""R² has no lower bound; what lies below this is marked at the edge."""
 
 APART = 0.055
 """Least distance between the marks of two activations, as a share of that between two depths."""
 
 
 def trainability(study: Study, variant: Variant | None = None) -> Drawing:
-    """Draw best-rate test accuracy against depth, a panel per initializer, a line per activation.
+    """Draw best-rate test accuracy, or R² in regression, against depth.
+
+    A panel for each initializer, a line for each activation.
 
     Args:
         study: an opened study.
@@ -27,39 +33,45 @@ def trainability(study: Study, variant: Variant | None = None) -> Drawing:
         NotApplicable: no network with a hidden layer was trained, or none is finished.
     """
     variant = trained(study, variant)
-    drawn = accuracy.table(variant.cells)
+    drawn = table(variant.cells)
     drawn = drawn[drawn["best"]]
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)
     depths = sorted(drawn["depth"].unique())
-    chance, linear = accuracy.chance_of(variant.cells), accuracy.linear_accuracy(variant.cells)
+    score, linear = score_of(variant.cells), linear_score(variant.cells)
+    chance = score.chance
+    top = max(highest(drawn), chance, linear if np.isfinite(linear) else 0.0)
+    top = min(1.04, max(1.15 * top, 0.1))
+    bottom = 0.0
+    if score.regression:
+        bottom = min(max(lowest(drawn), LOWEST_DRAWN), 0.0) - 0.05 * top
     with style.house_style():
         figure, axes = layout.panel_grid([""], inits, (3.3, 2.9), left=0.75)
         for init, axis in zip(inits, axes[0], strict=True):
-            _panel(axis, drawn[drawn["init"] == init], activations, depths)
+            _panel(axis, drawn[drawn["init"] == init], activations, depths, bottom)
             axis.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
             if np.isfinite(linear):
                 axis.axhline(linear, color="#777777", linewidth=0.9, linestyle="--")
-        top = max(highest(drawn), chance, linear if np.isfinite(linear) else 0.0)
-        axes[0, 0].set_ylim(0, min(1.04, 1.15 * top))
-        axes[0, 0].yaxis.set_major_formatter(style.percent())
-        axes[0, 0].set_ylabel("test accuracy at the best rate")
+        axes[0, 0].set_ylim(bottom, top)
+        axes[0, 0].yaxis.set_major_formatter(score.ticks)
+        axes[0, 0].set_ylabel(f"test {score.name} at the best rate")
         layout.legend_above(figure, _legend(activations, drawn, linear))
     return Drawing(
         "What trains, and how deep?",
-        _caption(drawn, chance, linear),
-        "Line charts of test accuracy against depth, one line an activation, one panel an initializer.",
+        _caption(drawn, score, linear, bottom),
+        f"Line charts of test {score.name} against depth, one line an activation, one panel an initializer.",
         figure,
         drawn,
     )
 
 
-def _caption(drawn: pd.DataFrame, chance: float, linear: float) -> str:
-    lost = int(drawn[accuracy.LOST].to_numpy().sum())
+def _caption(drawn: pd.DataFrame, score: Score, linear: float, bottom: float) -> str:
+    lost = int(drawn[LOST].to_numpy().sum())
     total = int(drawn["networks"].sum()) + lost
     text = (
-        "Accuracy on the whole test split after the last update, each condition at the learning rate "
-        "with the best accuracy on the validation split: mean and 95 % Student interval over seeds "
+        f"{score.name.capitalize()} on the whole test split after the last update, each "
+        f"condition at the learning rate with the best {score.name} on the validation split: mean and "
+        "95 % Student interval over seeds "
         f"({networks(total)}"
         + (
             f", of which {lost:,} diverged, failed or are missing: ×n beside the mark"
@@ -73,10 +85,20 @@ def _caption(drawn: pd.DataFrame, chance: float, linear: float) -> str:
             "Hollow: above chance, and the best rate is the largest or smallest that was tried, so "
             "that a better one may lie beyond. "
         )
-    text += f"Dotted: chance, {chance:.0%}; a network on this line has learnt nothing. "
+    if (drawn["mean"] < bottom).any():
+        text += "Triangle at the lower edge: the mean lies below it. "
+    if score.regression:
+        text += (
+            "R² is 1 less the squared error in variances of the targets. Dotted: R² 0, which guessing "
+            "the mean gets; a network on this line or below has learnt nothing. "
+        )
+    else:
+        text += (
+            f"Dotted: chance, {score.written_chance}; a network on this line has learnt nothing. "
+        )
     if np.isfinite(linear):
         text += (
-            f"Dashed: the best linear model, {linear:.1%}; a network below this line has gained "
+            f"Dashed: the best linear model, {score.written(linear)}; a network below this line has gained "
             "nothing from its depth. "
         )
     return text + "Depths stand at even distances whatever their numbers, activations side by side."
@@ -87,7 +109,9 @@ def at_edge(drawn: pd.DataFrame) -> pd.Series:
     return drawn["place"].isin(["largest", "smallest"]) & drawn["above_chance"]
 
 
-def _panel(axis: Axes, drawn: pd.DataFrame, activations: list[str], depths: list[int]) -> None:
+def _panel(
+    axis: Axes, drawn: pd.DataFrame, activations: list[str], depths: list[int], bottom: float
+) -> None:
     colours, markers = style.colours(activations), style.markers(activations)
     middle = (len(activations) - 1) / 2
     for place, activation in enumerate(activations):
@@ -95,6 +119,7 @@ def _panel(axis: Axes, drawn: pd.DataFrame, activations: list[str], depths: list
         shift = (place - middle) * min(APART, 0.4 / len(activations))
         _line(axis, part, depths, shift, colours[activation], markers[activation])
         _faults(axis, part, depths, shift, colours[activation], place)
+        _below(axis, part[part["mean"] < bottom], depths, shift, colours[activation])
     axis.set_xticks(range(len(depths)), labels=[str(depth) for depth in depths])
     axis.set_xlim(-0.4, len(depths) - 0.6)
     axis.set_xlabel("depth")
@@ -125,12 +150,21 @@ def _line(
         )  # fmt: skip
 
 
+def _below(axis: Axes, part: pd.DataFrame, depths: list[int], shift: float, colour: str) -> None:
+    """Mark at the lower edge the conditions whose mean lies below it."""
+    places = np.array([depths.index(depth) for depth in part["depth"]]) + shift
+    axis.plot(
+        places, [0.02] * len(places), "v", transform=axis.get_xaxis_transform(), color=colour,
+        markersize=5.0, clip_on=False,
+    )  # fmt: skip
+
+
 def _faults(
     axis: Axes, part: pd.DataFrame, depths: list[int], shift: float, colour: str, place: int
 ) -> None:
     """Write beside the conditions how many of their networks are lost even at the best rate."""
     for _, row in part.iterrows():
-        lost = int(row[accuracy.LOST].sum())
+        lost = int(row[LOST].sum())
         if lost:
             left = bool(np.isfinite(row["mean"]))
             # without a mark the counts of all activations would stand on each other
@@ -153,7 +187,7 @@ def _legend(activations: list[str], drawn: pd.DataFrame, linear: float) -> list[
     handles.append(Line2D([], [], color="#777777", linestyle=":", label="chance"))
     if np.isfinite(linear):
         handles.append(Line2D([], [], color="#777777", linestyle="--", label="linear model"))
-    if drawn[accuracy.LOST].to_numpy().any():
+    if drawn[LOST].to_numpy().any():
         mark = Line2D([], [], color="black", marker="$×n$", linestyle="none", markersize=11)
         mark.set_label("n lost")
         handles.append(mark)

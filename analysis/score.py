@@ -104,7 +104,7 @@ def score_of(cells: pd.DataFrame) -> Score:
     return replace(ACCURACY, chance=1 / float(classes.iloc[0])) if len(classes) else ACCURACY
 
 
-def rate_scores(cells: pd.DataFrame, condition: list[str]) -> pd.DataFrame:
+def rate_scores(cells: pd.DataFrame, condition: list[str], score: Score) -> pd.DataFrame:
     """Return the mean validation score of every condition and rate.
 
     A network that diverged, failed or is missing counts as one with accuracy 0, or with the lowest R²
@@ -114,11 +114,12 @@ def rate_scores(cells: pd.DataFrame, condition: list[str]) -> pd.DataFrame:
     Args:
         cells: rows of `Study.cells` of one variant.
         condition: columns that make a condition.
+        score: how the variant's networks are judged.
 
     Returns:
         ``condition, lr, validation``, within a condition the best first; of equal rates the smallest.
     """
-    known = cells[score_of(cells).validation].where(cells["status"] == "ok")
+    known = cells[score.validation].where(cells["status"] == "ok")
     lowest = min(0.0, known.min()) if known.notna().any() else 0.0
     means = (
         cells.assign(validation=known.fillna(lowest))
@@ -132,7 +133,7 @@ def rate_scores(cells: pd.DataFrame, condition: list[str]) -> pd.DataFrame:
 
 def best_rates(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each condition's best learning rate, chosen on the validation split."""
-    best = rate_scores(cells, CONDITION).drop_duplicates(CONDITION)
+    best = rate_scores(cells, CONDITION, score_of(cells)).drop_duplicates(CONDITION)
     return cells.merge(best[AXES])
 
 
@@ -145,7 +146,7 @@ def linear_model(cells: pd.DataFrame) -> pd.DataFrame:
         cells: rows of `Study.cells` of one variant.
     """
     linear = finished_first(cells[cells["depth"] == 1]).drop_duplicates(["init", "lr", "seed"])
-    scores = rate_scores(linear, ["init"]).sort_values(
+    scores = rate_scores(linear, ["init"], score_of(cells)).sort_values(
         ["validation", "lr", "init"], ascending=[False, True, True]
     )
     return linear.merge(scores[["init", "lr"]].head(1)).sort_values("seed")
@@ -182,7 +183,7 @@ def table(cells: pd.DataFrame) -> pd.DataFrame:
     for status in LOST:
         counts = (cells["status"] == status).groupby([cells[key] for key in AXES]).sum()
         found[status] = counts.to_numpy()
-    found = found.merge(rate_scores(cells, CONDITION), on=AXES)
+    found = found.merge(rate_scores(cells, CONDITION, score), on=AXES)
     best = found.sort_values(["validation", "lr"], ascending=[False, True])
     found["best"] = found.index.isin(best.drop_duplicates(CONDITION).index)
     found["place"] = _places(found)

@@ -10,7 +10,15 @@ import pytest
 
 from analysis import score
 from analysis.figures.trainability import at_edge
-from analysis.findings import Finding, merged, outcome_findings, start_findings, training_findings
+from analysis.findings import (
+    Finding,
+    merged,
+    outcome_findings,
+    part_table,
+    parts_finding,
+    start_findings,
+    training_findings,
+)
 from analysis.findings.start import EXPLODED, KEPT, LOST, MIXED, UNDEFINED, ZERO, kinds
 from analysis.frames import Variant
 from analysis.statistics import log_statistics, student_interval
@@ -27,8 +35,9 @@ def cells(*conditions: dict, seeds: int = 3) -> pd.DataFrame:
         row = {key: value[seed] if isinstance(value, list) else value for key, value in row.items()}
         test = row.pop("test", math.nan)
         lost = row["status"] != "ok"
-        row["final_validation_accuracy"] = math.nan if lost else row.pop("validation", test)
-        row["final_test_accuracy"] = math.nan if lost else test
+        what = "r2" if row["task"] == "regression" else "accuracy"
+        row[f"final_validation_{what}"] = math.nan if lost else row.pop("validation", test)
+        row[f"final_test_{what}"] = math.nan if lost else test
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -126,6 +135,69 @@ def test_divergence_and_every_reason_of_failure_are_told():
         "2 of 6 networks failed: ValueError: no.",
         "1 of 6 trained networks diverged: relu with he_normal (depth 8, rate 0.1).",
     ]
+
+
+REGRESSION = {"task": "regression", "classes": math.nan}
+
+
+def test_a_regression_is_told_in_r2_and_never_in_percent():
+    frame = cells(
+        REGRESSION | {"depth": 1, "test": spread(0.49)},
+        REGRESSION | {"test": spread(0.47)},
+        REGRESSION | {"init": "zeros", "test": spread(-0.2)},
+    )
+    told = found(frame)
+    assert (
+        "The best condition by validation R² is relu with he_normal at depth 4 and rate 0.1: R² 0.47 on "
+        "the test split (chance R² 0, a linear model R² 0.49)."
+    ) in told
+    assert (
+        "1 of 2 conditions is above chance at the best rate (the 95 % interval by more than 0.01)"
+        in told
+    )
+    assert "%" not in told.replace("95 %", "")
+    assert "accuracy" not in told
+    nothing = found(cells(REGRESSION | {"test": spread(0.0, 0.005)}))
+    assert nothing.startswith("No condition with a hidden layer is above chance beyond doubt")
+    assert "(3 networks each; the 95 % interval by more than 0.01; chance R² 0)" in nothing
+
+
+def test_r2_is_written_with_a_true_minus_sign_and_no_digits_without_end():
+    written = score.R2.written
+    assert [written(0.4651), written(-0.2), written(-1.234e20)] == [
+        "R² 0.47", "R² −0.20", "R² −1.2e+20",
+    ]  # fmt: skip
+
+
+def test_a_lost_network_counts_as_the_worst_regression_that_finished():
+    lucky = {"lr": 0.3, "status": ["ok", "diverged", "diverged"], "test": 0.6}
+    poor = {"lr": 0.1, "test": spread(-0.4)}
+    awful = {"lr": 0.01, "test": -7.0}
+    frame = cells(*(REGRESSION | one for one in (lucky, poor, awful)))
+    rates = score.rate_scores(frame, score.CONDITION, score.R2).set_index("lr")["validation"]
+    assert rates[0.1] == pytest.approx(-0.4)
+    # a network with 0.6 and two that count as -7
+    assert rates[0.3] == pytest.approx((0.6 - 14.0) / 3)
+    assert score.best_rates(frame)["lr"].unique().tolist() == [0.1]
+
+
+def test_parts_of_both_tasks_say_which_number_is_which():
+    digits = Variant("data=digits", cells({"test": spread(0.85)}))
+    diabetes = Variant("data=diabetes", cells(REGRESSION | {"test": spread(0.45)}))
+    lost = Variant("data=other", cells(REGRESSION | {"test": spread(-0.1)}))
+    table = part_table([digits, diabetes, lost])
+    assert table["score"].tolist() == ["accuracy", "R²", "R²"]
+    [one] = parts_finding(table)
+    assert one.text == (
+        "Best condition by the validation split, with its score on the test split (accuracy in %, R² in "
+        "regression; the two do not compare): data=digits: relu with he_normal at depth 4, rate 0.1, "
+        "85.0%; data=diabetes: relu with he_normal at depth 4, rate 0.1, R² 0.45; data=other: none above "
+        "chance beyond doubt."
+    )
+    [alike] = parts_finding(part_table([diabetes, lost]))
+    assert alike.text.startswith(
+        "Best condition by validation R², with its test R²: data=diabetes: "
+    )
 
 
 def gradients(**relative: list[float]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, NotApplicable, highest, networks, trained
+from analysis.figures.base import Drawing, NotApplicable, networks, trained
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.score import LEARNT, LOST, score_of, table
@@ -37,7 +37,7 @@ def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
     depths, rates = sorted(drawn["depth"].unique()), sorted(drawn["lr"].unique())
     score = score_of(variant.cells)
     chance = score.chance
-    norm = style.matplotlib.colors.Normalize(chance, max(highest(drawn), chance + 0.01))
+    norm = style.matplotlib.colors.Normalize(chance, np.nanmax([chance + 0.01, *drawn["mean"]]))
     with style.house_style():
         figure, axes = layout.panel_grid(
             activations, inits, (0.5 + 0.45 * len(depths), 0.1 + 0.3 * len(rates)),

@@ -192,6 +192,38 @@ def _keep(path: Path, inputs: NDArray[Any], labels: Labels) -> None:
         pass
 
 
+@DATASETS.register()
+def moons(*, noise: float = 0.1) -> tuple[Floats, Labels]:
+    """Two interleaved half circles in the plane. Source: scikit-learn's ``make_moons``."""
+    from sklearn.datasets import make_moons
+
+    total = DATASETS["moons"].extra.total
+    inputs, labels = make_moons(n_samples=total, noise=noise, random_state=0)
+    return inputs.astype(np.float64), labels.astype(np.int64)
+
+
+@DATASETS.register()
+def spirals(*, noise: float = 0.1, classes: int = 3) -> tuple[Floats, Labels]:
+    """Interleaved spirals in the plane, one arm a class, each of one turn and a half."""
+    random = stream(0, "data/spirals")
+    total = DATASETS["spirals"].extra.total
+    labels = np.arange(total, dtype=np.int64) % classes
+    radius = np.sqrt(random.uniform(0.01, 1.0, total))
+    angle = 3.0 * np.pi * radius + 2.0 * np.pi * labels / classes
+    arms = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    # noise is in units of the distance between two turns of neighbouring arms
+    spacing = 2.0 / (3.0 * classes)
+    return arms + noise * spacing * random.standard_normal((total, 2)), labels
+
+
+@DATASETS.register()
+def gaussian(*, dim: int = 64, classes: int = 10) -> tuple[Floats, Labels]:
+    """N(0, 1) inputs with labels drawn at random: nothing to learn but the samples themselves."""
+    random = stream(0, "data/gaussian")
+    total = DATASETS["gaussian"].extra.total
+    return random.standard_normal((total, dim)), random.integers(0, classes, total)
+
+
 @DATASETS.register(Traits(train=50_000, validation=10_000, test=10_000, inputs=784))
 def mnist() -> tuple[NDArray[np.uint8], Labels]:
     """Handwritten digits, 28 × 28 pixels. Source: LeCun et al. 1998; OpenML ``mnist_784``, version 1."""
@@ -315,38 +347,6 @@ def diabetes() -> tuple[Floats, Floats]:
 
     inputs, target = load_diabetes(return_X_y=True)
     return inputs.astype(np.float64), target.astype(np.float64)
-
-
-@DATASETS.register()
-def moons(*, noise: float = 0.1) -> tuple[Floats, Labels]:
-    """Two interleaved half circles in the plane. Source: scikit-learn's ``make_moons``."""
-    from sklearn.datasets import make_moons
-
-    total = DATASETS["moons"].extra.total
-    inputs, labels = make_moons(n_samples=total, noise=noise, random_state=0)
-    return inputs.astype(np.float64), labels.astype(np.int64)
-
-
-@DATASETS.register()
-def spirals(*, noise: float = 0.1, classes: int = 3) -> tuple[Floats, Labels]:
-    """Interleaved spirals in the plane, one arm a class, each of one turn and a half."""
-    random = stream(0, "data/spirals")
-    total = DATASETS["spirals"].extra.total
-    labels = np.arange(total, dtype=np.int64) % classes
-    radius = np.sqrt(random.uniform(0.01, 1.0, total))
-    angle = 3.0 * np.pi * radius + 2.0 * np.pi * labels / classes
-    arms = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    # noise is in units of the distance between two turns of neighbouring arms
-    spacing = 2.0 / (3.0 * classes)
-    return arms + noise * spacing * random.standard_normal((total, 2)), labels
-
-
-@DATASETS.register()
-def gaussian(*, dim: int = 64, classes: int = 10) -> tuple[Floats, Labels]:
-    """N(0, 1) inputs with labels drawn at random: nothing to learn but the samples themselves."""
-    random = stream(0, "data/gaussian")
-    total = DATASETS["gaussian"].extra.total
-    return random.standard_normal((total, dim)), random.integers(0, classes, total)
 
 
 # four pools of images are half a gigabyte

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,6 +125,28 @@ def test_a_gpu_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refuse(f"{mode}device=cuda", ["cannot use device=cuda: ", "device=cpu"], cli, folder, capfd)
+
+
+@pytest.mark.parametrize("mode", ["", "--multirun "])
+def test_a_data_set_that_cannot_be_fetched_is_refused_before_anything_runs(
+    mode: str,
+    cli: Cli,
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    def fail(*_address: Any, **_more: Any) -> Any:
+        raise ConnectionRefusedError("no network in this test")
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    for name in ("SCIKIT_LEARN_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("empty")))
+    told = [
+        "cannot load data=fashion_mnist: there is no whole copy",
+        "openml.org cannot be reached",
+    ]
+    refuse(f"{mode}data=fashion_mnist", told, cli, folder, capfd)
 
 
 @pytest.mark.parametrize("place", ["outputs", "outputs/mine", "outputs/mine/records"])

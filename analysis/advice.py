@@ -6,9 +6,9 @@ import math
 import shlex
 from collections.abc import Iterator
 
-from analysis import accuracy
 from analysis.figures.trainability import at_edge
 from analysis.frames import GROUPS, Plan, Study
+from analysis.score import linear_model, table
 from analysis.words import several
 
 EXAMPLES = (
@@ -58,8 +58,8 @@ def _steps(study: Study) -> Iterator[tuple[str, str]]:
     if plan is None:
         return
     cells = next(part.cells for part in study.trained if (part.cells["depth"] >= 2).any())
-    table = accuracy.table(cells)
-    best = table[table["best"]]
+    scores = table(cells)
+    best = scores[scores["best"]]
     rates = sorted(cells["lr"].unique())
     if len(rates) == 1:
         around = ",".join(
@@ -76,7 +76,7 @@ def _steps(study: Study) -> Iterator[tuple[str, str]]:
         )
         rate = ",".join(f"{rate:g}" for rate in beyond)
         yield "the best rate is the last one tried: ", crossed(plan.command, {"optim.lr": rate})
-    if accuracy.linear_model(cells).empty:
+    if linear_model(cells).empty:
         linear = {"depth": "1", "activation": "identity"}
         yield "to compare with a linear model: ", crossed(plan.command, linear)
     if cells["seed"].nunique() < ENOUGH_SEEDS:

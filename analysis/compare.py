@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.accuracy import STATUSES
 from analysis.comparison import KINDS, ORDERS, Pair, best_pairs, comparable, find_pair
 from analysis.figures import NotApplicable
 from analysis.figures import compare as figures
@@ -21,6 +20,7 @@ from analysis.frames import Study, Variant, among
 from analysis.labels import in_order
 from analysis.page import MOST_VARIANTS, PAGE, Section, Writer, replacing, template
 from analysis.provenance import provenance
+from analysis.score import STATUSES
 from analysis.words import joined
 from study.errors import StoreError
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import accuracy, style
+from analysis import score, style
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.statistics import Interval, holm, paired_tests, student_interval
@@ -154,24 +154,25 @@ def best_pairs(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
 
     Returns:
         As `Pair.matched`, with ``lost``, whether either of the two is diverged, failed or missing, and
-        ``difference`` of the test accuracies, NaN where lost.
+        ``difference`` of the test scores, NaN where lost.
     """
-    best = accuracy.best_rates(pair.shared(cells))
-    columns = [*pair.condition, "seed", pair.kind, "cell", "lr", "status", "final_test_accuracy"]
+    test = score.score_of(cells).test
+    best = score.best_rates(pair.shared(cells))
+    columns = [*pair.condition, "seed", pair.kind, "cell", "lr", "status", test]
     found = pair.matched(best[columns])
     ok = (found["status_one"] == "ok") & (found["status_other"] == "ok")
-    difference = found["final_test_accuracy_one"] - found["final_test_accuracy_other"]
+    difference = found[f"{test}_one"] - found[f"{test}_other"]
     return found.assign(lost=~ok, difference=difference.where(ok))
 
 
-def best_accuracies(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
-    """Return the rows of `analysis.accuracy.table` of both at their best rates, in what both have.
+def best_scores(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    """Return the rows of `analysis.score.table` of both at their best rates, in what both have.
 
     Args:
         cells: rows of `Study.cells` of one trained variant.
         pair: what is compared.
     """
-    table = accuracy.table(pd.concat([pair.shared(cells), cells[cells["depth"] == 1]]))
+    table = score.table(pd.concat([pair.shared(cells), cells[cells["depth"] == 1]]))
     return table[table["best"]].reset_index(drop=True)
 
 
@@ -205,20 +206,20 @@ def judged(pairs: pd.DataFrame, pair: Pair) -> pd.DataFrame:
 
 
 def differences(cells: pd.DataFrame, pair: Pair) -> pd.DataFrame:
-    """Return the difference of test accuracy at the best rates, by condition.
+    """Return the difference of the test score at the best rates, by condition.
 
     Args:
         cells: rows of `Study.cells` of one trained variant.
         pair: what is compared.
 
     Returns:
-        What `judged` returns, and for each side ``accuracy``, ``lr``, ``place`` and ``above_chance``
-        of `analysis.accuracy.table` with ``_one`` and ``_other`` behind them.
+        What `judged` returns, and for each side ``score``, ``lr``, ``place`` and ``above_chance``
+        of `analysis.score.table` with ``_one`` and ``_other`` behind them.
     """
     found = judged(best_pairs(cells, pair), pair)
-    best = best_accuracies(cells, pair).rename(columns={"mean": "accuracy"})
+    best = best_scores(cells, pair).rename(columns={"mean": "score"})
     for side in SIDES:
-        columns = ["accuracy", "lr", "place", "above_chance"]
+        columns = ["score", "lr", "place", "above_chance"]
         of_side = pair.side(best, side)[[*pair.condition, *columns]]
         named = of_side.rename(columns={name: f"{name}_{side}" for name in columns})
         found = found.merge(named, on=pair.condition)

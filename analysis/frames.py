@@ -17,8 +17,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from analysis.accuracy import best_rates, finished_first
 from analysis.labels import flatten, labels
+from analysis.score import best_rates, finished_first
 from analysis.tables import connect
 from study.packing import packs_of_plan
 from study.store import Store
@@ -36,7 +36,10 @@ USUAL = {
 
 NETWORK_SETTINGS = ("depth", "width", "bias", "lr", "batch_size", "steps", "dtype", "seed")
 
-OUTCOMES = ("classes", "final_validation_accuracy", "final_test_accuracy")
+OUTCOMES = (
+    "classes",
+    *(f"final_{split}_{what}" for split in ("validation", "test") for what in ("accuracy", "r2")),
+)
 
 
 @dataclass(frozen=True)
@@ -149,14 +152,14 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row a network, in a fixed order; those that are planned and not committed are ``missing``.
 
-        Columns: every setting under its dotted name, ``status``, ``error``, `OUTCOMES`, and the labels
-        ``activation``, ``init``, ``data`` and ``optim``: the name with those parameters that vary
-        under that name.
+        Columns: every setting under its dotted name, ``task`` (None where missing), ``status``,
+        ``error``, `OUTCOMES`, and the labels ``activation``, ``init``, ``data`` and ``optim``: the
+        name with those parameters that vary under that name.
         """
         # as DOUBLE an absent number is NaN; what is missing has none
         numbers = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in OUTCOMES)
         known = self._records.execute(
-            f"SELECT cell, settings, status, error, {numbers} FROM cells ORDER BY cell"
+            f"SELECT cell, settings, task, status, error, {numbers} FROM cells ORDER BY cell"
         ).df()
         committed = set(known["cell"])
         missing = [
@@ -233,7 +236,7 @@ class Study:
         trained = self.cells[self.cells["steps"] > 0]
         if trained.empty:
             return []
-        apart = {"cell", "status", "error", "probe.steps", *OUTCOMES}
+        apart = {"cell", "task", "status", "error", "probe.steps", *OUTCOMES}
         keys = [key for key in trained if key not in apart]
         return self.variants(finished_first(trained).drop_duplicates(keys).sort_index(), True)
 
@@ -246,9 +249,10 @@ class Study:
         ``training``: number of the part (`trained`) in whose figures of training it counts; ``best``:
         whether its learning rate is its condition's best, chosen on the validation split;
         `NETWORK_SETTINGS`, ``activation``, ``init``, ``data`` and ``optim`` as labels; ``status``;
-        `OUTCOMES`.
+        ``task``; `OUTCOMES`.
         """
-        found = self.cells[["cell", *GROUPS, *NETWORK_SETTINGS, "status", *OUTCOMES]].copy()
+        columns = ["cell", *GROUPS, *NETWORK_SETTINGS, "status", "task", *OUTCOMES]
+        found = self.cells[columns].copy()
         for name, variants in (("start", self.starts), ("training", self.trained)):
             number = {
                 cell: index for index, one in enumerate(variants, 1) for cell in one.cells["cell"]

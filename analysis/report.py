@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import figures
-from analysis.accuracy import STATUSES
 from analysis.findings import (
     Finding,
     merged,
@@ -25,6 +24,7 @@ from analysis.findings.outcomes import failures
 from analysis.frames import Study, Variant
 from analysis.page import MOST_VARIANTS, PAGE, Section, Writer, replacing, template
 from analysis.provenance import provenance
+from analysis.score import STATUSES
 from analysis.words import joined, several
 from study.errors import StoreError
 

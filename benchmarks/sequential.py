@@ -126,7 +126,7 @@ def train(cell: Cell) -> Measured:
     data = PackData(settings, [settings["seed"]], dtype, CPU)
     probe, test = alone(data, "probe"), alone(data, "test_part")
     probe = (probe[0].double(), probe[1])
-    inputs, labels = data.train[0][0], data.train[1][0]
+    inputs, labels = alone(data, "train")
     network = build(cell)
     twin = copy.deepcopy(network).double()
     optimizer = torch.optim.SGD(network.parameters(), lr=settings["optim"]["lr"])

@@ -137,7 +137,7 @@ class Layer(nn.Module):
 
 
 class StackedNetwork(nn.Module):
-    """The networks of a pack: ``[cell, batch, in]`` to logits ``[cell, batch, class]``."""
+    """The networks of a pack: ``[cell, batch, in]`` to ``[cell, batch, out]``, logits or a number."""
 
     def __init__(
         self,
@@ -194,14 +194,16 @@ class StackedNetwork(nn.Module):
         return count
 
 
-def cell_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each cell's mean cross-entropy in nats, ``[cell]``.
+def cell_losses(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return each cell's mean loss, ``[cell]``: cross-entropy in nats, or in regression squared error.
 
     Args:
-        logits: ``[cell, batch, class]``.
-        labels: ``[cell, batch]``, integers.
+        outputs: ``[cell, batch, class]``, logits; in regression ``[cell, batch, 1]``.
+        labels: ``[cell, batch]``: classes as integers; in regression targets as floats.
     """
-    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1)
+    if labels.is_floating_point():
+        return (outputs.squeeze(2) - labels).square().mean(dim=1)
+    return F.cross_entropy(outputs.transpose(1, 2), labels, reduction="none").mean(dim=1)
 
 
 def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:

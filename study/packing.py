@@ -9,6 +9,7 @@ from typing import Any
 
 from study import NUMERICS_VERSION
 from study.cell import Cell, Settings, canonical_json, digest
+from study.datasets import DATASETS
 from study.schema import SCHEMA_VERSION
 
 CPU_SIGNAL_BYTES = 3 * 2**18
@@ -21,6 +22,9 @@ GPU_PACK_BYTES = 8 * 2**30
 """On a GPU a pack may take this much memory, by the estimate below, on cards of 16 GiB and more."""
 
 GPU_MOST_CELLS = 2048
+
+CHUNK = 128
+"""Samples measured at a time, as in `study.probe`, which imports PyTorch and readers of plans do not."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,13 @@ def largest_pack(cell: Cell, device: str) -> int:
     weights = settings["width"] ** 2 + settings["width"]
     # float32 weights, gradients and two moments, the float64 twin and its gradients; z and h of the
     # float32 pass, then z, h and slopes of the float64 one
-    per_layer = weights * (4 * 4 + 8 * 2) + signal * (2 * 4 + 3 * 8)
-    return max(1, min(GPU_MOST_CELLS, GPU_PACK_BYTES // (per_layer * settings["depth"])))
+    per_weight = 4 * 4 + 8 * 2
+    per_layer = weights * per_weight + signal * (2 * 4 + 3 * 8)
+    # of many features the first layer has more weights, and a batch more numbers in both formats
+    features = DATASETS[settings["data"]["name"]].extra.inputs
+    samples = max(settings["batch_size"], CHUNK)
+    first = features * (settings["width"] * per_weight + samples * (4 + 8))
+    return max(1, min(GPU_MOST_CELLS, GPU_PACK_BYTES // (per_layer * settings["depth"] + first)))
 
 
 def plan_packs(

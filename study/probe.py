@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from study.network import Layer, StackedActivation, StackedNetwork, cell_losses
+from study.pack_data import Samples
 from study.schema import Z_PERCENTILES
 
 QUANTITIES = (
@@ -281,30 +282,26 @@ class Probe:
     Args:
         network: the networks as trained.
         steps: the probe steps.
-        inputs: the probe set, ``[cell, sample, in]``.
-        labels: ``[cell, sample]``.
+        samples: the probe set.
+
+    Attributes:
+        losses: ``[probe step, cell]``, mean loss of the probe set.
+        scores: ``[probe step, cell]``, its accuracy, or R² in regression.
     """
 
-    def __init__(
-        self, network: StackedNetwork, steps: list[int], inputs: Tensor, labels: Tensor
-    ) -> None:
+    def __init__(self, network: StackedNetwork, steps: list[int], samples: Samples) -> None:
         self.network = network
         self.steps = steps
-        self.inputs = inputs
-        self.labels = labels
+        self.samples = samples
         self.twin = copy.deepcopy(network).double()
-        cells = inputs.shape[0]
+        cells, device = samples.cells, samples.device
         layers = len(network.layers)
-        self.buffer = ProbeBuffer(len(steps), layers, cells, inputs.device)
-        nothing = torch.full(
-            (len(steps), cells), torch.nan, dtype=torch.float64, device=inputs.device
-        )
-        self.finite = torch.ones(
-            (len(steps), layers, cells), dtype=torch.bool, device=inputs.device
-        )
+        self.buffer = ProbeBuffer(len(steps), layers, cells, device)
+        nothing = torch.full((len(steps), cells), torch.nan, dtype=torch.float64, device=device)
+        self.finite = torch.ones((len(steps), layers, cells), dtype=torch.bool, device=device)
         self.dead = [DeadUnits() for _ in range(layers)]
         self.losses = nothing.clone()
-        self.accuracies = nothing.clone()
+        self.scores = nothing.clone()
 
     def measure(self, step: int, inputs: Tensor, labels: Tensor) -> None:
         """Measure the weights before the next update.
@@ -361,10 +358,9 @@ class Probe:
     def _unit_pass(self, row: int) -> None:
         """Forward on the probe set: what the units of every layer do, and the loss."""
         layers = list(self.twin.each_layer())
-        samples = self.inputs.shape[1]
         ends = row in (0, len(self.steps) - 1)
         sums = [
-            _UnitSums(layer, samples, dead, percentiles=ends)
+            _UnitSums(layer, self.samples.count, dead, percentiles=ends)
             for layer, dead in zip(layers, self.dead, strict=True)
         ]
 
@@ -395,8 +391,8 @@ class Probe:
                 handles.append(layer.activation.register_forward_hook(take_slope(unit_sums)))
         self.twin.requires_grad_(False)
         try:
-            logits = torch.cat(
-                [self.twin(part.double()).detach() for part in self.inputs.split(CHUNK, dim=1)],
+            outputs = torch.cat(
+                [self.twin(part.double()).detach() for part, _ in self.samples.chunks(CHUNK)],
                 dim=1,
             )
         finally:
@@ -406,8 +402,11 @@ class Probe:
         for index, unit_sums in enumerate(sums):
             self.buffer.write(row, index, **unit_sums.results())
             self.finite[row, index] = unit_sums.finite
-        self.losses[row] = cell_losses(logits, self.labels)
-        self.accuracies[row] = accuracy(logits, self.labels)
+        labels, variance = self.samples.labels, self.samples.variance
+        self.losses[row] = cell_losses(outputs, labels)
+        self.scores[row] = (
+            accuracy(outputs, labels) if variance is None else r_squared(self.losses[row], variance)
+        )
 
     def count_gradient(self, step: int) -> None:
         """Count exact zeros and non-finite entries in the gradient as trained."""
@@ -448,3 +447,17 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return each cell's share of rightly classified samples, ``[cell]``, NaN where a logit is not finite."""
     right = (logits.argmax(dim=2) == labels).double().mean(dim=1)
     return torch.where(torch.isfinite(logits).flatten(1).all(dim=1), right, torch.nan)
+
+
+def r_squared(losses: Tensor, variance: Tensor) -> Tensor:
+    """Return each cell's R² = 1 − mean squared error / variance of the targets, ``[cell]``.
+
+    Args:
+        losses: ``[cell]``, mean squared error over a split.
+        variance: ``[cell]``, of the split's targets.
+
+    Returns:
+        NaN where the loss is not finite, and where the variance is 0 and R² has no meaning.
+    """
+    known = torch.isfinite(losses) & (variance > 0)
+    return torch.where(known, 1 - losses / variance, torch.nan)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from study.activations import ACTIVATIONS
 from study.cell import Cell, canonical_json
+from study.datasets import DATASETS, Task
 from study.network import Shape
 from study.probe import INDEX, QUANTITIES
 from study.schema import LAYERS, Z_PERCENTILES
@@ -62,6 +63,7 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
     settings = cell.settings
     bad = int(result.first_bad_step[position])
     failed = position in result.errors
+    task = task_of(cell)
     row: dict[str, Any] = {
         "cell": cell.id,
         "activation": settings["activation"]["name"],
@@ -70,8 +72,8 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
         "init_std": settings["init"].get("std"),
         "data": settings["data"]["name"],
         "inputs": result.shape.inputs,
-        "task": "classification",
-        "classes": result.shape.outputs,
+        "task": task,
+        "classes": result.shape.outputs if task == "classification" else None,
         "label_noise": settings["data"]["label_noise"],
         "train_size": settings["data"]["train_size"],
         "optim": settings["optim"]["name"],
@@ -96,10 +98,23 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
         row["first_bad_layer"] = _first_bad_layer(result, position, bad)
     if result.final is not None:
         for index, split in enumerate(("train", "validation", "test")):
-            loss, accuracy = result.final[2 * index : 2 * index + 2, position]
+            loss, score = result.final[2 * index : 2 * index + 2, position]
             row[f"final_{split}_loss"] = float(loss)
-            row[f"final_{split}_accuracy"] = float(accuracy)
+            if task == "classification":
+                row[f"final_{split}_accuracy"] = float(score)
+            elif not _meaningless(loss, score):
+                row[f"final_{split}_r2"] = float(score)
     return row
+
+
+def task_of(cell: Cell) -> Task:
+    """Return what a cell's network learns."""
+    return DATASETS[cell.settings["data"]["name"]].extra.task
+
+
+def _meaningless(loss: Any, r2: Any) -> Any:
+    """Return where R² is not defined: it has no number though the loss has, as all targets are equal."""
+    return np.isnan(r2) & np.isfinite(loss)
 
 
 def _first_bad_layer(result: PackResult, position: int, bad: int) -> int | None:
@@ -122,16 +137,29 @@ def _curves(result: PackResult, kept: list[int]) -> pa.Table:
         "step": pa.array(np.tile(np.arange(steps), len(kept))),
         "batch_loss": pa.array(result.batch_loss[:, kept].T.ravel()),
     }
-    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    for index, name in enumerate(names):
-        values = np.zeros((len(kept), steps))
-        unknown = np.ones((len(kept), steps), dtype=bool)
-        values[:, result.probe_steps] = result.probed[:, index, kept].T
-        unknown[:, result.probe_steps] = False
-        columns[name] = pa.array(values.ravel(), mask=unknown.ravel())
-    for name in ("train_r2", "test_r2"):
-        columns[name] = pa.nulls(len(kept) * steps, pa.float64())
+    # a pack has one data set
+    task = task_of(result.cells[0])
+    for index, split in enumerate(("train", "test")):
+        # [probe step, cell]
+        loss, score = (result.probed[:, 2 * index + place, :][:, kept] for place in (0, 1))
+        columns[f"{split}_loss"] = _between(result, loss, np.zeros_like(loss, dtype=bool))
+        classified = task == "classification"
+        absent = np.full(score.shape, not classified)
+        columns[f"{split}_accuracy"] = _between(result, score, absent)
+        absent = np.full(score.shape, True) if classified else _meaningless(loss, score)
+        columns[f"{split}_r2"] = _between(result, score, absent)
     return pa.table(columns, schema=ARROW_SCHEMAS["curves"])
+
+
+def _between(
+    result: PackResult, values: NDArray[np.float64], absent: NDArray[np.bool_]
+) -> pa.Array:
+    """Return a column of ``curves`` from values ``[probe step, cell]``, NULL where absent and between."""
+    spread = np.zeros((values.shape[1], result.batch_loss.shape[0]))
+    unknown = np.ones(spread.shape, dtype=bool)
+    spread[:, result.probe_steps] = values.T
+    unknown[:, result.probe_steps] = absent.T
+    return pa.array(spread.ravel(), mask=unknown.ravel())
 
 
 def _layers(result: PackResult, kept: list[int]) -> pa.Table:

@@ -61,7 +61,12 @@ CELLS: tuple[Column, ...] = (
         "classes",
         "Classes of the data set; chance is 1/classes; NULL in regression.",
     ),
-    Column("label_noise", "double", "1", "Share of training labels given another class."),
+    Column(
+        "label_noise",
+        "double",
+        "1",
+        "Share of training labels given another class; 0 in regression.",
+    ),
     Column("train_size", "int64", "samples", "Training samples."),
     Column("optim", "string", "", "Name of the optimizer."),
     Column("lr", "double", "1", "Learning rate.", "learning rate"),
@@ -112,7 +117,11 @@ CELLS: tuple[Column, ...] = (
         )
         for split in ("train", "validation", "test")
         for what, unit, text in (
-            ("loss", "nats", "Mean loss (in regression squared standard deviations of the target)"),
+            (
+                "loss",
+                "nats",
+                "Mean loss (in regression squared error in variances of the training target)",
+            ),
             (
                 "accuracy",
                 "1",
@@ -121,7 +130,8 @@ CELLS: tuple[Column, ...] = (
             (
                 "r2",
                 "1",
-                "R² = 1 − squared error / variance (NaN where the loss is; NULL in classification)",
+                "R² = 1 − loss / variance of the split's own targets (NaN where the loss is not finite; "
+                "NULL in classification and where all these targets are equal)",
             ),
         )
     ),
@@ -140,7 +150,8 @@ CURVES: tuple[Column, ...] = (
         "batch_loss",
         "double",
         "nats",
-        "Mean loss of the next training batch, as trained.",
+        "Mean loss of the next training batch, as trained; in regression squared error in variances of "
+        "the training target.",
         "batch loss",
     ),
     Column(
@@ -161,7 +172,8 @@ CURVES: tuple[Column, ...] = (
         "train_r2",
         "double",
         "1",
-        "R² on the probe set; NULL between probe steps and in classification, NaN where the loss is.",
+        "R² on the probe set; NULL between probe steps, in classification and where its targets are all "
+        "equal, NaN where the loss is not finite.",
         "training R²",
     ),
     Column(
@@ -183,8 +195,8 @@ CURVES: tuple[Column, ...] = (
         "test_r2",
         "double",
         "1",
-        "R² on the same test samples; NULL between probe steps and in classification, NaN where the "
-        "loss is.",
+        "R² on the same test samples; NULL between probe steps, in classification and where their "
+        "targets are all equal, NaN where the loss is not finite.",
         "test R²",
     ),
 )

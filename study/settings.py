@@ -250,6 +250,7 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
         **{group: _group(group, given[group]) for group in GROUPS},
     }
     _check_sizes(settings)
+    _check_label_noise(settings["data"])
     return settings, list(range(first, first + count))
 
 
@@ -272,6 +273,15 @@ def _check_sizes(settings: Settings) -> None:
     samples = settings["probe"]["samples"]
     if samples == "all" or samples > data["train_size"]:
         settings["probe"]["samples"] = data["train_size"]
+
+
+def _check_label_noise(data: Settings) -> None:
+    """Refuse label noise where there are no classes to confuse."""
+    if data["label_noise"] > 0 and DATASETS[data["name"]].extra.task == "regression":
+        raise SettingError(
+            f"cannot use data.label_noise={data['label_noise']:g}: data={data['name']} is a regression, "
+            "whose targets have no other class to be given; it must be 0."
+        )
 
 
 def check_device(value: Any) -> str:

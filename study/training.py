@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from study.cell import Cell, canonical_json
-from study.datasets import Split, SplitData, batches, pool, split
+from study.cell import Cell
+from study.datasets import pool
 from study.extensions import place_in
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
-from study.probe import Probe, accuracy, probe_steps
+from study.pack_data import PackData, Part, Samples
+from study.probe import Probe, accuracy, probe_steps, r_squared
 
 EVALUATION_CHUNK = 128
 """Samples evaluated at a time."""
@@ -38,8 +38,9 @@ class PackResult:
         probe_steps: the probe steps.
         layers: ``[probe step, layer, quantity, cell]``, quantities as in `study.probe.QUANTITIES`.
         batch_loss: ``[step, cell]`` for steps 0 … ``steps``.
-        probed: ``[probe step, 4, cell]``: train loss and accuracy, test loss and accuracy.
-        final: ``[6, cell]``: loss and accuracy on train, validation and test; None where steps = 0.
+        probed: ``[probe step, 4, cell]``: train loss and score, test loss and score; the score is the
+            accuracy, or R² in regression.
+        final: ``[6, cell]``: loss and score on train, validation and test; None where steps = 0.
         first_bad_step: ``[cell]``, −1 where every loss and weight stayed finite.
         z_finite: ``[probe step, layer, cell]``, whether every z of the probe set is a finite number.
         parameters: ``[cell]``, trained numbers.
@@ -59,73 +60,12 @@ class PackResult:
     errors: dict[int, str] = field(default_factory=dict)
 
 
-@functools.lru_cache(maxsize=64)
-def _split_of(data: str, seed: int, probe_samples: int) -> SplitData:
-    import json
-
-    return split(json.loads(data), seed, probe_samples)
-
-
-class PackData:
-    """The data of a pack: splits of every distinct seed, and which cell uses which.
-
-    Args:
-        settings: settings that the cells share.
-        seeds: the seed of every cell.
-        dtype: the number format of training.
-        device: where the networks live.
-    """
-
-    def __init__(
-        self, settings: Settings, seeds: Sequence[int], dtype: torch.dtype, device: torch.device
-    ) -> None:
-        distinct = sorted(set(seeds))
-        key = canonical_json(settings["data"])
-        samples = settings["probe"]["samples"]
-        self.splits = [_split_of(key, seed, samples) for seed in distinct]
-        self.classes = self.splits[0].classes
-        self.features = self.splits[0].train.inputs.shape[1]
-        self.dtype, self.device = dtype, device
-        self.seed_of_cell = torch.tensor([distinct.index(seed) for seed in seeds], device=device)
-        train_size = len(self.splits[0].train.labels)
-        order = np.stack(
-            [
-                batches(seed, train_size, settings["batch_size"], settings["steps"])
-                for seed in distinct
-            ],
-            axis=1,
-        )
-        self.order = torch.from_numpy(order).to(device)
-        # where each seed's samples begin among those of all seeds
-        self._first = torch.arange(len(distinct), device=device).unsqueeze(1) * train_size
-        self.train = self._stacked(lambda one: one.train)
-
-    def _stacked(self, part: Callable[[SplitData], Split]) -> tuple[Tensor, Tensor]:
-        """Return inputs ``[seed, sample, in]`` and labels ``[seed, sample]`` of one split."""
-        inputs = np.stack([part(one).inputs for one in self.splits])
-        labels = np.stack([part(one).labels for one in self.splits])
-        return (
-            torch.from_numpy(inputs).to(self.dtype).to(self.device),
-            torch.from_numpy(labels).to(self.device),
-        )
-
-    def for_cells(self, part: Callable[[SplitData], Split]) -> tuple[Tensor, Tensor]:
-        """Return one split for every cell: inputs ``[cell, sample, in]``, labels ``[cell, sample]``."""
-        inputs, labels = self._stacked(part)
-        return inputs[self.seed_of_cell], labels[self.seed_of_cell]
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batch of a step: inputs ``[cell, batch, in]``, labels ``[cell, batch]``."""
-        chosen = (self.order[step] + self._first)[self.seed_of_cell]
-        inputs, labels = self.train
-        samples = inputs.flatten(0, 1).index_select(0, chosen.view(-1))
-        return samples.view(*chosen.shape, -1), labels.view(-1)[chosen]
-
-
 def shape_of(settings: Settings) -> Shape:
     """Return the shape that a cell's settings and its data give its network."""
-    inputs, _, classes = pool(settings["data"])
-    return Shape(inputs.shape[1], settings["width"], classes, settings["depth"], settings["bias"])
+    found = pool(settings["data"])
+    return Shape(
+        found.inputs.shape[1], settings["width"], found.outputs, settings["depth"], settings["bias"]
+    )
 
 
 def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
@@ -205,21 +145,20 @@ def reason(error: BaseException, file: bool = False) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _evaluate(network: StackedNetwork, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return loss and accuracy ``[cell]`` of each over a whole split, in the networks' own format."""
-    samples = inputs.shape[1]
-    loss = torch.zeros(inputs.shape[0], dtype=torch.float64, device=inputs.device)
+def _evaluate(network: StackedNetwork, samples: Samples) -> tuple[Tensor, Tensor]:
+    """Return loss and score ``[cell]`` of each over a whole split, in the networks' own format."""
+    loss = torch.zeros(samples.cells, dtype=torch.float64, device=samples.device)
     right = torch.zeros_like(loss)
     with torch.no_grad():
-        for x, y in zip(
-            inputs.split(EVALUATION_CHUNK, dim=1),
-            labels.split(EVALUATION_CHUNK, dim=1),
-            strict=True,
-        ):
-            logits = network(x)
-            loss += cell_losses(logits, y).double() * x.shape[1]
-            right += accuracy(logits, y) * x.shape[1]
-    return loss / samples, right / samples
+        for x, y in samples.chunks(EVALUATION_CHUNK):
+            outputs = network(x)
+            loss += cell_losses(outputs, y).double() * x.shape[1]
+            if samples.variance is None:
+                right += accuracy(outputs, y) * x.shape[1]
+    loss = loss / samples.count
+    if samples.variance is None:
+        return loss, right / samples.count
+    return loss, r_squared(loss, samples.variance)
 
 
 def train_pack(
@@ -247,8 +186,8 @@ def train_pack(
         network.parameter_groups(optim["weight_decay"]), optim["lr"], **{k: optim[k] for k in own}
     )
     schedule = probe_steps(steps, settings["probe"]["steps"])
-    probe = Probe(network, schedule, *data.for_cells(lambda one: one.probe))
-    test_part = data.for_cells(lambda one: one.test_part)
+    probe = Probe(network, schedule, data.samples(lambda one: one.probe))
+    test_part = data.samples(lambda one: one.test_part)
     batch_loss = torch.full((steps + 1, len(cells)), torch.nan, dtype=torch.float64, device=device)
     weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
     tests = []
@@ -258,7 +197,7 @@ def train_pack(
         probed = step in probe.steps
         if probed:
             probe.measure(step, inputs, labels)
-            tests.append(torch.stack(_evaluate(network, *test_part)))
+            tests.append(torch.stack(_evaluate(network, test_part)))
         optimizer.zero_grad(set_to_none=True)
         losses = cell_losses(network(inputs), labels)
         batch_loss[step] = losses.detach()
@@ -275,20 +214,18 @@ def train_pack(
         if probed and progress is not None:
             progress(step)
     probed_losses = torch.cat(
-        [probe.losses[:, None], probe.accuracies[:, None], torch.stack(tests)], dim=1
+        [probe.losses[:, None], probe.scores[:, None], torch.stack(tests)], dim=1
     )
     good = torch.isfinite(batch_loss) & weights_finite
     good[schedule] &= torch.isfinite(probed_losses[:, ::2]).all(dim=1)
     final = None
     if steps > 0:
-        parts: list[Callable[[SplitData], Split]] = [
+        parts: list[Part] = [
             lambda one: one.train,
             lambda one: one.validation,
             lambda one: one.test,
         ]
-        final = torch.cat(
-            [torch.stack(_evaluate(network, *data.for_cells(part))) for part in parts]
-        )
+        final = torch.cat([torch.stack(_evaluate(network, data.samples(part))) for part in parts])
         good[steps] &= torch.isfinite(final[::2]).all(dim=0)
     first_bad = torch.where(good.all(dim=0), -1, (~good).int().argmax(dim=0))
     return PackResult(

@@ -17,8 +17,8 @@ def register() -> Iterator[Register]:
     """Return a function that registers another one until the test ends."""
     added: list[tuple[Registry[Any], str]] = []
 
-    def add(registry: Registry[Any], function: Callable[..., Any]) -> None:
-        registry.register()(function)
+    def add(registry: Registry[Any], function: Callable[..., Any], extra: Any = None) -> None:
+        registry.register(extra)(function)
         added.append((registry, function.__name__))
 
     yield add

@@ -44,7 +44,11 @@ def forward(parameters: list[tuple[Tensor, Tensor]], activation: str, x: Tensor)
     return found
 
 
-def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def mean_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of classes, the squared error of numbers."""
+    if labels.is_floating_point():
+        return ((outputs[:, 0] - labels) ** 2).mean()
+    logits = outputs
     log_probability = logits - torch.logsumexp(logits, dim=1, keepdim=True)
     return -log_probability[torch.arange(len(labels)), labels].mean()
 
@@ -65,6 +69,7 @@ def measure(
         for weight, bias in parameters
     ]
     x, labels = batch[0].double(), batch[1]
+    labels = labels.double() if labels.is_floating_point() else labels
     signals = forward(parameters, activation, x)
     loss = mean_loss(signals[-1], labels)
     wanted = [*signals, *[w for w, _ in parameters], *[b for _, b in parameters]]
@@ -115,11 +120,12 @@ class PlainTraining:
 
     Attributes:
         batch_loss: of steps 0 … ``steps``.
-        probed: train loss and accuracy, test loss and accuracy, by probe step.
+        probed: train loss and score, test loss and score, by probe step; the score is the accuracy, or
+            R² in regression.
         update_norm: of every layer, by probe step but the last.
         slopes: PReLU's slope of every hidden layer, by probe step.
         dead: which units of every hidden layer of a ReLU network answer to no sample, by probe step.
-        final: loss and accuracy on train, validation and test.
+        final: loss and score on train, validation and test.
     """
 
     batch_loss: list[float] = field(default_factory=list)
@@ -185,12 +191,22 @@ class PlainNetwork:
         )
         return [(z <= 0).all(0).numpy() for z in signals[:-1]]
 
-    def loss_and_accuracy(self, part: Split, dtype: torch.dtype) -> list[float]:
-        labels = torch.from_numpy(part.labels)
+    def loss_and_score(self, part: Split, dtype: torch.dtype) -> list[float]:
+        trained = self.weights[0].dtype
         with torch.no_grad():
-            logits = self(torch.from_numpy(part.inputs).to(self.weights[0].dtype).to(dtype))
-            right = (logits.argmax(1) == labels).double().mean()
-            return [float(mean_loss(logits, labels)), float(right)]
+            outputs = self(torch.from_numpy(part.inputs).to(trained).to(dtype))
+            labels = targets_as(part.labels, trained)
+            if labels.is_floating_point():
+                loss = float(mean_loss(outputs, labels.to(dtype)))
+                return [loss, 1 - loss / float(np.var(part.labels))]
+            right = (outputs.argmax(1) == labels).double().mean()
+            return [float(mean_loss(outputs, labels)), float(right)]
+
+
+def targets_as(labels: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """Return classes as they are, numbers in the format of training."""
+    found = torch.from_numpy(labels)
+    return found.to(dtype) if found.is_floating_point() else found
 
 
 def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTraining:
@@ -203,18 +219,18 @@ def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTrai
     optim, seed, steps = settings["optim"], settings["seed"], settings["steps"]
     data = split(settings["data"], seed, settings["probe"]["samples"])
     features = data.train.inputs.shape[1]
-    shape = Shape(features, settings["width"], data.classes, settings["depth"], settings["bias"])
+    shape = Shape(features, settings["width"], data.outputs, settings["depth"], settings["bias"])
     network = PlainNetwork(settings, start(settings, shape))
     dtype = network.weights[0].dtype
     inputs = torch.from_numpy(data.train.inputs).to(dtype)
-    labels = torch.from_numpy(data.train.labels)
+    labels = targets_as(data.train.labels, dtype)
     order = batches(seed, len(labels), settings["batch_size"], steps)
     optimizer = OPTIMIZERS[optim["name"]](network.trained(), optim)
     found = PlainTraining()
     for step in range(steps + 1):
         if step in probe_steps:
-            found.probed[step] = network.loss_and_accuracy(data.probe, torch.float64)
-            found.probed[step] += network.loss_and_accuracy(data.test_part, dtype)
+            found.probed[step] = network.loss_and_score(data.probe, torch.float64)
+            found.probed[step] += network.loss_and_score(data.test_part, dtype)
             found.slopes[step] = [float(slope.detach()) for slope in network.slopes]
             found.dead[step] = network.dead_units(data.probe)
         before = [weight.detach().double().clone() for weight in network.weights]
@@ -236,5 +252,5 @@ def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTrai
             for after, old in zip(network.weights, before, strict=True)
         ]
     for part in (data.train, data.validation, data.test):
-        found.final += network.loss_and_accuracy(part, dtype)
+        found.final += network.loss_and_score(part, dtype)
     return found

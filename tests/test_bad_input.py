@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,6 +90,8 @@ MISTAKES = [
     ("batch_size=1001", ["cannot use batch_size=1001: ", "only 1000 samples"]),
     ("data.train_size=1001", ["cannot use data.train_size=1001: ", "has 1000 training samples"]),
     ("data.label_noise=1.5", ["cannot use data.label_noise=1.5: ", "at most 1"]),
+    ("data=diabetes data.label_noise=0.1", ["cannot use data.label_noise=0.1: ", "a regression"]),
+    ("data=mnist data.train_size=50001", ["cannot use data.train_size=50001: ", "has 50000"]),
     ("probe.steps=1", ["cannot use probe.steps=1: ", "at least 2"]),
     ("probe.samples=most", ["cannot use probe.samples=most: ", "'all'"]),
     ("seed=-1", ["cannot use seed=-1: ", "a whole number of at least 0"]),
@@ -122,6 +125,28 @@ def test_a_gpu_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refuse(f"{mode}device=cuda", ["cannot use device=cuda: ", "device=cpu"], cli, folder, capfd)
+
+
+@pytest.mark.parametrize("mode", ["", "--multirun "])
+def test_a_data_set_that_cannot_be_fetched_is_refused_before_anything_runs(
+    mode: str,
+    cli: Cli,
+    folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    def fail(*_address: Any, **_more: Any) -> Any:
+        raise ConnectionRefusedError("no network in this test")
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    for name in ("SCIKIT_LEARN_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("empty")))
+    told = [
+        "cannot load data=fashion_mnist: there is no whole copy",
+        "openml.org cannot be reached",
+    ]
+    refuse(f"{mode}data=fashion_mnist", told, cli, folder, capfd)
 
 
 @pytest.mark.parametrize("place", ["outputs", "outputs/mine", "outputs/mine/records"])

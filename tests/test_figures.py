@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from analysis import figures, style
-from analysis.accuracy import best_rates, linear_accuracy
 from analysis.frames import Study
+from analysis.score import best_rates, linear_score
 from analysis.statistics import gradient_slope, student_interval
 from tests import sample
 
@@ -168,7 +168,7 @@ def test_trainability_counts_networks_that_are_lost_and_shows_chance_and_linear_
     axis = panel(drawing.figure, [""], COLUMNS, "", "normal (std 1e+80)")
     assert "×3" in [text.get_text() for text in axis.texts]
     linear = variant.cells[variant.cells["depth"] == 1]["final_test_accuracy"]
-    assert linear_accuracy(variant.cells) == pytest.approx(linear.mean(), rel=1e-15)
+    assert linear_score(variant.cells) == pytest.approx(linear.mean(), rel=1e-15)
     heights = {round(float(line.get_ydata()[0]), 12) for line in axis.lines[-2:]}
     assert heights == {0.1, round(linear.mean(), 12)}
 

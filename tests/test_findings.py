@@ -8,9 +8,17 @@ import math
 import pandas as pd
 import pytest
 
-from analysis import accuracy
+from analysis import score
 from analysis.figures.trainability import at_edge
-from analysis.findings import Finding, merged, outcome_findings, start_findings, training_findings
+from analysis.findings import (
+    Finding,
+    merged,
+    outcome_findings,
+    part_table,
+    parts_finding,
+    start_findings,
+    training_findings,
+)
 from analysis.findings.start import EXPLODED, KEPT, LOST, MIXED, UNDEFINED, ZERO, kinds
 from analysis.frames import Variant
 from analysis.statistics import log_statistics, student_interval
@@ -22,19 +30,21 @@ def cells(*conditions: dict, seeds: int = 3) -> pd.DataFrame:
     rows = []
     for condition, seed in itertools.product(conditions, range(seeds)):
         row = {"activation": "relu", "init": "he_normal", "depth": 4, "lr": 0.1, "steps": 10,
-               "status": "ok", "error": None, "classes": 10.0} | condition | {"seed": seed}  # fmt: skip
+               "status": "ok", "error": None, "task": "classification",
+               "classes": 10.0} | condition | {"seed": seed}  # fmt: skip
         row = {key: value[seed] if isinstance(value, list) else value for key, value in row.items()}
         test = row.pop("test", math.nan)
         lost = row["status"] != "ok"
-        row["final_validation_accuracy"] = math.nan if lost else row.pop("validation", test)
-        row["final_test_accuracy"] = math.nan if lost else test
+        what = "r2" if row["task"] == "regression" else "accuracy"
+        row[f"final_validation_{what}"] = math.nan if lost else row.pop("validation", test)
+        row[f"final_test_{what}"] = math.nan if lost else test
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def found(frame: pd.DataFrame) -> str:
     """Return the findings on training, a line each."""
-    table = accuracy.table(frame)
+    table = score.table(frame)
     tables = {"trainability": table[table["best"]], "rate_map": table}
     return "\n".join(one.text for one in training_findings(tables, Variant("", frame)))
 
@@ -51,17 +61,17 @@ def test_the_linear_model_is_one_condition_whatever_activation_it_was_run_with()
         {"depth": 1, "init": "he_normal", "test": spread(0.9), "validation": spread(0.3)},
         {"depth": 1, "init": "zeros", "lr": 0.3, "test": spread(0.2)},
     )
-    chosen = accuracy.linear_model(frame)
+    chosen = score.linear_model(frame)
     assert (chosen["init"] == "zeros").all()
     assert chosen["seed"].tolist() == [0, 1, 2]
-    assert accuracy.linear_accuracy(frame) == pytest.approx(0.5)
-    assert math.isnan(accuracy.linear_accuracy(frame[frame["depth"] > 1]))
+    assert score.linear_score(frame) == pytest.approx(0.5)
+    assert math.isnan(score.linear_score(frame[frame["depth"] > 1]))
 
 
 def test_the_gain_over_the_linear_model_is_paired_by_seed():
     linear, deep = [0.4, 0.5, 0.6], [0.43, 0.52, 0.64]
     frame = cells({"depth": 1, "test": linear}, {"test": deep})
-    (row,) = accuracy.table(frame).to_dict("records")
+    (row,) = score.table(frame).to_dict("records")
     expected = student_interval([b - a for a, b in zip(linear, deep, strict=True)])
     assert (row["gain"], row["gain_low"]) == pytest.approx((expected.mean, expected.low))
     assert row["above_linear"]
@@ -77,7 +87,7 @@ def test_a_best_rate_at_the_edge_is_told_of_conditions_above_chance_alone():
         {"lr": 0.3, "init": "zeros", "test": spread(0.101, 0.001)},
         {"lr": 0.1, "activation": "tanh", "test": spread(0.6)},
     )
-    table = accuracy.table(frame)
+    table = score.table(frame)
     assert at_edge(table[table["best"]]).sum() == 1
     assert dict(zip(table["activation"], table["place"], strict=True))["tanh"] == "only"
     expected = "For the one condition above chance the largest rate tried, 0.3, is the best"
@@ -99,11 +109,11 @@ def test_the_best_condition_is_chosen_on_validation_and_never_at_chance():
 
 def test_a_lone_survivor_is_no_evidence_but_a_single_network_is():
     alone = cells({"test": 0.8}, seeds=1)
-    assert accuracy.table(alone)["above_chance"].all()
+    assert score.table(alone)["above_chance"].all()
     survivor = cells({"test": 0.8, "status": ["ok", "diverged", "diverged"]})
-    assert not accuracy.table(survivor)["above_chance"].any()
+    assert not score.table(survivor)["above_chance"].any()
     two = cells({"test": spread(0.8), "status": ["ok", "ok", "failed"]})
-    assert accuracy.table(two)["above_chance"].all()
+    assert score.table(two)["above_chance"].all()
     assert "(2 of 3 networks finished)" in found(two)
 
 
@@ -125,6 +135,69 @@ def test_divergence_and_every_reason_of_failure_are_told():
         "2 of 6 networks failed: ValueError: no.",
         "1 of 6 trained networks diverged: relu with he_normal (depth 8, rate 0.1).",
     ]
+
+
+REGRESSION = {"task": "regression", "classes": math.nan}
+
+
+def test_a_regression_is_told_in_r2_and_never_in_percent():
+    frame = cells(
+        REGRESSION | {"depth": 1, "test": spread(0.49)},
+        REGRESSION | {"test": spread(0.47)},
+        REGRESSION | {"init": "zeros", "test": spread(-0.2)},
+    )
+    told = found(frame)
+    assert (
+        "The best condition by validation R² is relu with he_normal at depth 4 and rate 0.1: R² 0.47 on "
+        "the test split (chance R² 0, a linear model R² 0.49)."
+    ) in told
+    assert (
+        "1 of 2 conditions is above chance at the best rate (the 95 % interval by more than 0.01)"
+        in told
+    )
+    assert "%" not in told.replace("95 %", "")
+    assert "accuracy" not in told
+    nothing = found(cells(REGRESSION | {"test": spread(0.0, 0.005)}))
+    assert nothing.startswith("No condition with a hidden layer is above chance beyond doubt")
+    assert "(3 networks each; the 95 % interval by more than 0.01; chance R² 0)" in nothing
+
+
+def test_r2_is_written_with_a_true_minus_sign_and_no_digits_without_end():
+    written = score.R2.written
+    assert [written(0.4651), written(-0.2), written(-1.234e20)] == [
+        "R² 0.47", "R² −0.20", "R² −1.2e+20",
+    ]  # fmt: skip
+
+
+def test_a_lost_network_counts_as_the_worst_regression_that_finished():
+    lucky = {"lr": 0.3, "status": ["ok", "diverged", "diverged"], "test": 0.6}
+    poor = {"lr": 0.1, "test": spread(-0.4)}
+    awful = {"lr": 0.01, "test": -7.0}
+    frame = cells(*(REGRESSION | one for one in (lucky, poor, awful)))
+    rates = score.rate_scores(frame, score.CONDITION, score.R2).set_index("lr")["validation"]
+    assert rates[0.1] == pytest.approx(-0.4)
+    # a network with 0.6 and two that count as -7
+    assert rates[0.3] == pytest.approx((0.6 - 14.0) / 3)
+    assert score.best_rates(frame)["lr"].unique().tolist() == [0.1]
+
+
+def test_parts_of_both_tasks_say_which_number_is_which():
+    digits = Variant("data=digits", cells({"test": spread(0.85)}))
+    diabetes = Variant("data=diabetes", cells(REGRESSION | {"test": spread(0.45)}))
+    lost = Variant("data=other", cells(REGRESSION | {"test": spread(-0.1)}))
+    table = part_table([digits, diabetes, lost])
+    assert table["score"].tolist() == ["accuracy", "R²", "R²"]
+    [one] = parts_finding(table)
+    assert one.text == (
+        "Best condition by the validation split, with its score on the test split (accuracy in %, R² in "
+        "regression; the two do not compare): data=digits: relu with he_normal at depth 4, rate 0.1, "
+        "85.0%; data=diabetes: relu with he_normal at depth 4, rate 0.1, R² 0.45; data=other: none above "
+        "chance beyond doubt."
+    )
+    [alike] = parts_finding(part_table([diabetes, lost]))
+    assert alike.text.startswith(
+        "Best condition by validation R², with its test R²: data=diabetes: "
+    )
 
 
 def gradients(**relative: list[float]) -> pd.DataFrame:

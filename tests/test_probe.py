@@ -91,6 +91,11 @@ def test_every_quantity_equals_the_plain_twin_for_every_initializer(init):
     hold_against_reference(cells("relu", init))
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu", "prelu"])
+def test_every_quantity_equals_the_plain_twin_in_regression(activation):
+    hold_against_reference(cells(activation, "he_normal", data={"name": "diabetes"}))
+
+
 def test_a_norm_of_gradients_of_1e_minus_200_is_neither_zero_nor_wrong():
     tiny = torch.full((1, 3, 4), 1e-200, dtype=torch.float64)
     assert float(norm(tiny)[0]) == pytest.approx(1e-200 * np.sqrt(12), rel=1e-14)

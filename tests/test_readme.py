@@ -139,7 +139,10 @@ SHIPPED = [
         "zeros constant normal normal_small normal_unit lecun_normal xavier_uniform xavier_normal "
         "he_uniform he_normal orthogonal torch_default",
     ),
-    ("data", DATASETS, "digits mnist1d moons spirals gaussian"),
+    (
+        *("data", DATASETS),
+        "digits mnist1d moons spirals gaussian mnist fashion_mnist cifar10 diabetes",
+    ),
     ("optim", OPTIMIZERS, "sgd momentum adagrad rmsprop adam"),
 ]
 """What this program brings along, in order; whoever uses it may have registered more."""

@@ -102,7 +102,7 @@ def trained(study: Study, variant: Variant | None) -> Variant:
         raise NotApplicable("no network was trained (steps = 0)")
     if (variant.cells["depth"] < 2).all():
         raise NotApplicable("none of the trained networks has a hidden layer")
-    if variant.cells["classes"].isna().all():
+    if variant.cells["task"].isna().all():
         raise NotApplicable("no trained network is finished yet")
     return variant
 
@@ -111,6 +111,12 @@ def highest(drawn: pd.DataFrame) -> float:
     """Return the upper end of the highest mean or interval, 0 of none."""
     values = drawn[["mean", "high"]].to_numpy(dtype=float)
     return float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
+
+
+def lowest(drawn: pd.DataFrame) -> float:
+    """Return the lowest mean, 0 of none."""
+    values = drawn["mean"].to_numpy(dtype=float)
+    return float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
 
 
 def depth_lines(

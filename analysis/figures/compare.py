@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis import accuracy, layout, style
+from analysis import layout, style
 from analysis.comparison import (
     AHEAD,
     BEHIND,
@@ -19,16 +19,17 @@ from analysis.comparison import (
     UNDECIDED,
     UNJUDGED,
     Pair,
-    best_accuracies,
     best_pairs,
+    best_scores,
     differences,
     judged,
 )
 from analysis.figures.base import Drawing, NotApplicable, networks
-from analysis.figures.trainability import Looks, accuracy_lines
-from analysis.figures.trainability import caption as accuracy_caption
+from analysis.figures.trainability import Looks, score_lines
+from analysis.figures.trainability import caption as score_caption
 from analysis.frames import Study, Variant, among
 from analysis.labels import in_order
+from analysis.score import linear_score, score_of
 from analysis.statistics import log_statistics, student_intervals
 from analysis.words import joined, several, signed, verb
 from study.schema import column
@@ -47,7 +48,7 @@ UNITS = {
 
 
 def paired_difference(study: Study, pair: Pair, variant: Variant) -> Drawing:
-    """Draw the paired difference of test accuracy at the best rates against depth.
+    """Draw the paired difference of the test score at the best rates against depth.
 
     Args:
         study: an opened study.
@@ -58,6 +59,8 @@ def paired_difference(study: Study, pair: Pair, variant: Variant) -> Drawing:
         NotApplicable: no network of either is finished.
     """
     _refuse_unfinished(variant, pair)
+    score = score_of(variant.cells)
+    point = "0.01" if score.regression else "1 % of the test split"
     drawn = differences(variant.cells, pair)
     panels = in_order(drawn[pair.across], ORDERS[pair.across])
     depths = sorted(drawn["depth"].unique())
@@ -68,14 +71,14 @@ def paired_difference(study: Study, pair: Pair, variant: Variant) -> Drawing:
         )
         for label, axis in zip(panels, axes[0], strict=True):
             _differences(axis, drawn[drawn[pair.across] == label], depths, looks, limit)
-        axes[0, 0].set_ylabel(f"{pair.one} less {pair.other},\npoints of test accuracy")
+        axes[0, 0].set_ylabel(f"{pair.one} less {pair.other},\npoints of test {score.name}")
         layout.legend_above(figure, _verdicts(pair, looks, drawn, len(panels) * len(depths)))
     judgement = drawn["p"].notna().sum()
     lost = int(drawn["lost"].sum())
     return Drawing(
         f"Where is {pair.one} ahead of {pair.other}?",
-        f"Accuracy on the whole test split after the last update, {pair.one} less {pair.other}, in "
-        "points (1 point is 1 % of the test split). Each is at its own best learning rate, chosen on the "
+        f"{score.name.capitalize()} on the whole test split after the last update, {pair.one} less "
+        f"{pair.other}, in points (1 point is {point}). Each is at its own best learning rate, chosen on the "
         "validation split; networks of the same seed share split, batches and underlying normal draws "
         f"and make a pair. {_compared(variant, pair)} Mark: mean over the pairs of a condition; bar: its "
         "95 % Student interval, which is that of one condition alone (a bar may leave its panel)"
@@ -99,15 +102,15 @@ def paired_difference(study: Study, pair: Pair, variant: Variant) -> Drawing:
         )
         + _edges(drawn, pair)
         + "Depths stand at even distances whatever their numbers.",
-        f"Dot plots of the difference in test accuracy, {pair.one} less {pair.other}, against depth, one "
+        f"Dot plots of the difference in test {score.name}, {pair.one} less {pair.other}, against depth, one "
         f"panel an {KINDS[pair.across]}: {_alt(drawn, pair)}.",
         figure,
         drawn,
     )
 
 
-def both_accuracies(study: Study, pair: Pair, variant: Variant) -> Drawing:
-    """Draw the test accuracy of both at their best rates against depth.
+def both_scores(study: Study, pair: Pair, variant: Variant) -> Drawing:
+    """Draw the test score of both at their best rates against depth.
 
     Args:
         study: an opened study.
@@ -118,16 +121,16 @@ def both_accuracies(study: Study, pair: Pair, variant: Variant) -> Drawing:
         NotApplicable: no network of either is finished.
     """
     _refuse_unfinished(variant, pair)
-    drawn = best_accuracies(variant.cells, pair)
+    drawn = best_scores(variant.cells, pair)
     panels = in_order(drawn[pair.across], ORDERS[pair.across])
-    chance, linear = accuracy.chance_of(variant.cells), accuracy.linear_accuracy(variant.cells)
+    score, linear = score_of(variant.cells), linear_score(variant.cells)
     return Drawing(
-        "How accurate is each?",
-        f"{accuracy_caption(drawn, chance, linear, f'{pair.one} and {pair.other}')} "
+        "How well does each do?",
+        f"{score_caption(drawn, score, linear, f'{pair.one} and {pair.other}')} "
         f"{_compared(variant, pair)}",
-        f"Line charts of the test accuracy of {pair.one} and {pair.other} against depth, one panel an "
+        f"Line charts of the test {score.name} of {pair.one} and {pair.other} against depth, one panel an "
         f"{KINDS[pair.across]}.",
-        accuracy_lines(drawn, _looks(study, pair), pair.across, panels, chance, linear),
+        score_lines(drawn, _looks(study, pair), pair.across, panels, score, linear),
         drawn,
     )
 
@@ -227,7 +230,7 @@ def units_after_training(study: Study, pair: Pair, variant: Variant) -> Drawing:
     )
 
 
-TRAINING = (paired_difference, both_accuracies, units_after_training)
+TRAINING = (paired_difference, both_scores, units_after_training)
 """Figures of trained networks, in the order of the page."""
 
 START = (signal_ratio, units_at_start)

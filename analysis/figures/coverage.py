@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from analysis import layout, style
-from analysis.accuracy import STATUSES
 from analysis.figures.base import Drawing, FigureFunction, networks
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
+from analysis.score import STATUSES
 
 TITLE = "What was run, and what became of it?"
 

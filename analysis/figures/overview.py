@@ -9,13 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from analysis import accuracy, layout, style
+from analysis import layout, style
 from analysis.figures.atlas import table as gradient_table
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks
 from analysis.figures.by_layer import table as layer_table
 from analysis.figures.dead_units import table as dead_table
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
+from analysis.score import score_of
+from analysis.score import table as score_table
 from analysis.words import signed
 
 CONDITION = ["activation", "init", "depth"]
@@ -48,7 +50,7 @@ def table(study: Study) -> pd.DataFrame:
         )
     if study.trained and (study.trained[0].cells["depth"] >= 2).any():
         training = study.trained[0]
-        scores = accuracy.table(training.cells)
+        scores = score_table(training.cells)
         best = scores[scores["best"]].rename(columns={"mean": "score"})
         best = best.assign(lost=best["diverged"] + best["failed"])
         found = found.merge(
@@ -137,14 +139,15 @@ def _painters(study: Study, drawn: pd.DataFrame) -> dict[str, Painter]:
     if drawn["gradient"].notna().any() or drawn[["zeros", "nonfinite"]].to_numpy().any():
         found |= {"gradient": gradient, "collapse": collapse}
     if drawn["networks"].notna().any():
-        chance = accuracy.chance_of(study.trained[0].cells)
-        top = float(np.nanmax([*drawn["score"], chance + 0.01]))
-        scale = Normalize(chance, top)
+        judged = score_of(study.trained[0].cells)
+        top = float(np.nanmax([*drawn["score"], judged.chance + 0.01]))
+        scale = Normalize(judged.chance, top)
 
         def score(row: pd.Series) -> tuple[tuple[float, float, float, float], str] | None:
             if np.isfinite(row["score"]):
+                text = f"{row['score']:{'.2f' if judged.regression else '.0%'}}".replace("-", "−")
                 colour = viridis(float(np.clip(scale(row["score"]), 0, 1)))
-                return colour, f"{row['score']:.0%}" + ("×" if row["lost"] else "")
+                return colour, text + ("×" if row["lost"] else "")
             if row["lost"] > 0:
                 return (0.0, 0.0, 0.0, 1.0), "×"
             return ((1.0, 1.0, 1.0, 1.0), "…") if row["missing"] > 0 else None
@@ -201,13 +204,13 @@ def _caption(study: Study, painters: dict[str, Painter]) -> str:
             "layer's z that is the same for every sample."
         )
     if "test" in painters:
-        chance = accuracy.chance_of(study.trained[0].cells)
+        judged = score_of(study.trained[0].cells)
         label = study.trained[0].label
         count = study.count(f"{study.trained[0].where} AND best AND depth >= 2")
         parts.append(
-            f"In training ({networks(count)}{f', {label}' if label else ''}): test – accuracy on the "
-            "test split at each condition's own best learning rate, mean over seeds, the darkest "
-            f"colour is chance, {chance:.0%}; × – some networks diverged or failed, × alone – all did"
+            f"In training ({networks(count)}{f', {label}' if label else ''}): test – {judged.name} on "
+            "the test split at each condition's own best learning rate, mean over seeds, the darkest "
+            f"colour is chance, {judged.written_chance}; × – some diverged or failed, × alone – all did"
             + ("; … – not run yet." if study.count("training = 1 AND status = 'missing'") else ".")
         )
     if "dead" in painters:

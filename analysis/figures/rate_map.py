@@ -1,4 +1,4 @@
-"""Rate map: accuracy by depth and learning rate."""
+"""Rate map: accuracy or R² by depth and learning rate."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analysis import accuracy, layout, style
-from analysis.figures.base import Drawing, FigureFunction, NotApplicable, highest, networks, trained
+from analysis import layout, style
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks, trained
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
+from analysis.score import LEARNT, LOST, score_of, table
 from analysis.words import joined
 
 
 @FigureFunction
 def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
-    """Draw the map depth × learning rate of test accuracy, small multiples activation × initializer.
+    """Draw the map depth × learning rate of test accuracy, or R² in regression, for each activation and init.
 
     Args:
         study: an opened study.
@@ -29,14 +30,15 @@ def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
         NotApplicable: fewer than two rates were trained.
     """
     variant = trained(study, variant)
-    drawn = accuracy.table(variant.cells)
+    drawn = table(variant.cells)
     if drawn["lr"].nunique() < 2:
         raise NotApplicable("a map over rates needs at least two learning rates")
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)
     depths, rates = sorted(drawn["depth"].unique()), sorted(drawn["lr"].unique())
-    chance = accuracy.chance_of(variant.cells)
-    norm = style.matplotlib.colors.Normalize(chance, max(highest(drawn), chance + 0.01))
+    score = score_of(variant.cells)
+    chance = score.chance
+    norm = style.matplotlib.colors.Normalize(chance, np.nanmax([chance + 0.01, *drawn["mean"]]))
     with style.house_style():
         figure, axes = layout.panel_grid(
             activations, inits, (0.5 + 0.45 * len(depths), 0.1 + 0.3 * len(rates)),
@@ -53,17 +55,18 @@ def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
         layout.bar_above(
             figure,
             style.matplotlib.cm.ScalarMappable(norm, style.matplotlib.colormaps["viridis"]),
-            "test accuracy, from chance upwards",
-            format=style.percent(),
+            f"test {score.name}, from {'0' if score.regression else 'chance'} upwards",
+            format=score.ticks,
         )
-    total = int(drawn[["networks", *accuracy.LOST]].to_numpy().sum())
+    total = int(drawn[["networks", *LOST]].to_numpy().sum())
     return Drawing(
         "Which learning rates train which depth?",
-        "Accuracy on the whole test split by depth and learning rate, mean over the seeds that did "
-        f"not diverge ({networks(total)}{_lost(drawn)}). Framed: the rate chosen on the validation "
-        f"split, where a rate gets more than {accuracy.LEARNT:.0%} above chance; the darkest colour is "
-        f"chance, {chance:.0%}, or less. Look for the rate that a deeper network needs.",
-        "Heat maps of test accuracy by depth and learning rate, activations by initializers.",
+        f"{score.name.capitalize()} on the whole test split by depth and learning rate, "
+        f"mean over the seeds that did not diverge ({networks(total)}{_lost(drawn)}). Framed: the rate "
+        f"chosen on the validation split, where a rate gets more than {score.margin} above chance; the "
+        f"darkest colour is chance, {score.written_chance}, or less. Look for the rate that a deeper "
+        "network needs.",
+        f"Heat maps of test {score.name} by depth and learning rate, activations by initializers.",
         figure,
         drawn,
     )
@@ -99,7 +102,7 @@ def _panel(
         else:
             continue
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=face, linewidth=0))
-        if row["best"] and reached[row["depth"]] > chance + accuracy.LEARNT:
+        if row["best"] and reached[row["depth"]] > chance + LEARNT:
             _frame(axis, x, y)
         if row["diverged"]:
             bright = np.dot(face[:3], (0.3, 0.59, 0.11)) > 0.5
@@ -120,8 +123,8 @@ def _frame(axis: Axes, x: int, y: int) -> None:
 
 
 def _lost(drawn: pd.DataFrame) -> str:
-    """Say how many networks have no accuracy and how that is drawn, as far as it occurs."""
-    counts = drawn[accuracy.LOST].sum()
+    """Say how many networks have no score and how that is drawn, as far as it occurs."""
+    counts = drawn[LOST].sum()
     if not counts.any():
         return ""
     listed = joined([f"{count:,} {status}" for status, count in counts.items() if count])

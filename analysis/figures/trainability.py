@@ -1,4 +1,4 @@
-"""Trainability: accuracy against depth, every condition at its best rate."""
+"""Trainability: accuracy or R² against depth, every condition at its best rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import accuracy, layout, style
-from analysis.figures.base import Drawing, FigureFunction, highest, networks, trained
+from analysis import layout, style
+from analysis.figures.base import Drawing, FigureFunction, highest, lowest, networks, trained
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
+from analysis.score import LOST, Score, linear_score, score_of, table
+
+LOWEST_DRAWN = -0.5
+"""R² has no lower bound; what lies below this is marked at the edge."""
 
 APART = 0.055
 """Least distance between the marks of two activations, as a share of that between two depths."""
@@ -22,7 +26,9 @@ APART = 0.055
 
 @FigureFunction
 def trainability(study: Study, variant: Variant | None = None) -> Drawing:
-    """Draw best-rate test accuracy against depth, a panel per initializer, a line per activation.
+    """Draw best-rate test accuracy, or R² in regression, against depth.
+
+    A panel for each initializer, a line for each activation.
 
     Args:
         study: an opened study.
@@ -32,17 +38,17 @@ def trainability(study: Study, variant: Variant | None = None) -> Drawing:
         NotApplicable: no network with a hidden layer was trained, or none is finished.
     """
     variant = trained(study, variant)
-    drawn = accuracy.table(variant.cells)
+    drawn = table(variant.cells)
     drawn = drawn[drawn["best"]]
     activations = in_order(drawn["activation"], style.ACTIVATIONS)
     inits = in_order(drawn["init"], style.INITIALIZERS)
-    chance, linear = accuracy.chance_of(variant.cells), accuracy.linear_accuracy(variant.cells)
+    score, linear = score_of(variant.cells), linear_score(variant.cells)
     looks = Looks("activation", style.colours(activations), style.markers(activations))
     return Drawing(
         "What trains, and how deep?",
-        caption(drawn, chance, linear, "activations"),
-        "Line charts of test accuracy against depth, one line an activation, one panel an initializer.",
-        accuracy_lines(drawn, looks, "init", inits, chance, linear),
+        caption(drawn, score, linear, "activations"),
+        f"Line charts of test {score.name} against depth, one line an activation, one panel an initializer.",
+        score_lines(drawn, looks, "init", inits, score, linear),
         drawn,
     )
 
@@ -62,47 +68,58 @@ class Looks:
     markers: dict[str, str]
 
 
-def accuracy_lines(
+def limits(drawn: pd.DataFrame, score: Score, linear: float) -> tuple[float, float]:
+    """Return the ends of the axis of scores."""
+    top = max(highest(drawn), score.chance, linear if np.isfinite(linear) else 0.0)
+    top = min(1.04, max(1.15 * top, 0.1))
+    if not score.regression:
+        return 0.0, top
+    return min(max(lowest(drawn), LOWEST_DRAWN), 0.0) - 0.05 * top, top
+
+
+def score_lines(
     drawn: pd.DataFrame,
     looks: Looks,
     across: str,
     panels: Sequence[str],
-    chance: float,
+    score: Score,
     linear: float,
 ) -> Figure:
-    """Draw best-rate test accuracy against depth, lines side by side in panels side by side.
+    """Draw the best-rate test score against depth, lines side by side in panels side by side.
 
     Args:
-        drawn: rows of `analysis.accuracy.table`, the best rate of each condition.
+        drawn: rows of `analysis.score.table`, the best rate of each condition.
         looks: the lines.
         across: the column whose labels are the panels.
         panels: these labels in order.
-        chance: accuracy of a guess.
-        linear: accuracy of the best linear model, NaN for none.
+        score: what the networks are judged by.
+        linear: score of the best linear model, NaN for none.
     """
     depths = sorted(drawn["depth"].unique())
+    bottom, top = limits(drawn, score, linear)
     with style.house_style():
         figure, axes = layout.panel_grid([""], panels, (3.3, 2.9), left=0.75)
         for label, axis in zip(panels, axes[0], strict=True):
-            _panel(axis, drawn[drawn[across] == label], looks, depths)
-            axis.axhline(chance, color="#777777", linewidth=0.9, linestyle=":")
+            _panel(axis, drawn[drawn[across] == label], looks, depths, bottom)
+            axis.axhline(score.chance, color="#777777", linewidth=0.9, linestyle=":")
             if np.isfinite(linear):
                 axis.axhline(linear, color="#777777", linewidth=0.9, linestyle="--")
-        top = max(highest(drawn), chance, linear if np.isfinite(linear) else 0.0)
-        axes[0, 0].set_ylim(0, min(1.04, 1.15 * top))
-        axes[0, 0].yaxis.set_major_formatter(style.percent())
-        axes[0, 0].set_ylabel("test accuracy at the best rate")
+        axes[0, 0].set_ylim(bottom, top)
+        axes[0, 0].yaxis.set_major_formatter(score.ticks)
+        axes[0, 0].set_ylabel(f"test {score.name} at the best rate")
         layout.legend_above(figure, _legend(looks, drawn, linear))
     return figure
 
 
-def caption(drawn: pd.DataFrame, chance: float, linear: float, lines: str) -> str:
-    """Say what `accuracy_lines` draws; ``lines`` is what its lines stand for, in the plural."""
-    lost = int(drawn[accuracy.LOST].to_numpy().sum())
+def caption(drawn: pd.DataFrame, score: Score, linear: float, lines: str) -> str:
+    """Say what `score_lines` draws; ``lines`` is what its lines stand for, in the plural."""
+    bottom, _ = limits(drawn, score, linear)
+    lost = int(drawn[LOST].to_numpy().sum())
     total = int(drawn["networks"].sum()) + lost
     text = (
-        "Accuracy on the whole test split after the last update, each condition at the learning rate "
-        "with the best accuracy on the validation split: mean and 95 % Student interval over seeds "
+        f"{score.name.capitalize()} on the whole test split after the last update, each "
+        f"condition at the learning rate with the best {score.name} on the validation split: mean and "
+        "95 % Student interval over seeds "
         f"({networks(total)}"
         + (
             f", of which {lost:,} diverged, failed or are missing: ×n beside the mark"
@@ -116,10 +133,20 @@ def caption(drawn: pd.DataFrame, chance: float, linear: float, lines: str) -> st
             "Hollow: above chance, and the best rate is the largest or smallest that was tried, so "
             "that a better one may lie beyond. "
         )
-    text += f"Dotted: chance, {chance:.0%}; a network on this line has learnt nothing. "
+    if (drawn["mean"] < bottom).any():
+        text += "Triangle at the lower edge: the mean lies below it. "
+    if score.regression:
+        text += (
+            "R² is 1 less the squared error in variances of the targets. Dotted: R² 0, which guessing "
+            "the mean gets; a network on this line or below has learnt nothing. "
+        )
+    else:
+        text += (
+            f"Dotted: chance, {score.written_chance}; a network on this line has learnt nothing. "
+        )
     if np.isfinite(linear):
         text += (
-            f"Dashed: the best linear model, {linear:.1%}; a network below this line has gained "
+            f"Dashed: the best linear model, {score.written(linear)}; a network below this line has gained "
             "nothing from its depth. "
         )
     return text + f"Depths stand at even distances whatever their numbers, {lines} side by side."
@@ -130,13 +157,14 @@ def at_edge(drawn: pd.DataFrame) -> pd.Series:
     return drawn["place"].isin(["largest", "smallest"]) & drawn["above_chance"]
 
 
-def _panel(axis: Axes, drawn: pd.DataFrame, looks: Looks, depths: list[int]) -> None:
+def _panel(axis: Axes, drawn: pd.DataFrame, looks: Looks, depths: list[int], bottom: float) -> None:
     middle = (len(looks.colours) - 1) / 2
     for place, (label, colour) in enumerate(looks.colours.items()):
         part = drawn[drawn[looks.column] == label]
         shift = (place - middle) * min(APART, 0.4 / len(looks.colours))
         _line(axis, part, depths, shift, colour, looks.markers[label])
         _faults(axis, part, depths, shift, colour, place)
+        _below(axis, part[part["mean"] < bottom], depths, shift, colour)
     axis.set_xticks(range(len(depths)), labels=[str(depth) for depth in depths])
     axis.set_xlim(-0.4, len(depths) - 0.6)
     axis.set_xlabel("depth")
@@ -162,12 +190,21 @@ def _line(
         )  # fmt: skip
 
 
+def _below(axis: Axes, part: pd.DataFrame, depths: list[int], shift: float, colour: str) -> None:
+    """Mark at the lower edge the conditions whose mean lies below it."""
+    places = np.array([depths.index(depth) for depth in part["depth"]]) + shift
+    axis.plot(
+        places, [0.02] * len(places), "v", transform=axis.get_xaxis_transform(), color=colour,
+        markersize=5.0, clip_on=False,
+    )  # fmt: skip
+
+
 def _faults(
     axis: Axes, part: pd.DataFrame, depths: list[int], shift: float, colour: str, place: int
 ) -> None:
     """Write beside the conditions how many of their networks are lost even at the best rate."""
     for _, row in part.iterrows():
-        lost = int(row[accuracy.LOST].sum())
+        lost = int(row[LOST].sum())
         if lost:
             left = bool(np.isfinite(row["mean"]))
             # without a mark the counts of all activations would stand on each other
@@ -192,7 +229,7 @@ def _legend(looks: Looks, drawn: pd.DataFrame, linear: float) -> list[Line2D]:
     handles.append(Line2D([], [], color="#777777", linestyle=":", label="chance"))
     if np.isfinite(linear):
         handles.append(Line2D([], [], color="#777777", linestyle="--", label="linear model"))
-    if drawn[accuracy.LOST].to_numpy().any():
+    if drawn[LOST].to_numpy().any():
         mark = Line2D([], [], color="black", marker="$×n$", linestyle="none", markersize=11)
         mark.set_label("n lost")
         handles.append(mark)

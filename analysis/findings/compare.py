@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.accuracy import LOST
 from analysis.comparison import (
     AHEAD,
     BEHIND,
@@ -24,6 +23,7 @@ from analysis.comparison import (
 from analysis.findings.finding import Finding
 from analysis.frames import Variant
 from analysis.labels import in_order
+from analysis.score import LOST, Score, score_of
 from analysis.words import joined, points, power, several, share, verb
 
 
@@ -39,10 +39,11 @@ def comparison_findings(
     """
     found: list[Finding] = []
     if "paired_difference" in tables:
+        score = score_of(variant.cells)
         drawn, pairs = tables["paired_difference"], best_pairs(variant.cells, pair)
         texts = [
-            *_average(pairs, drawn, pair),
-            *_verdicts(drawn, pair),
+            *_average(pairs, drawn, pair, score),
+            *_verdicts(drawn, pair, score),
             *_unlearnt(drawn),
             *_lost(drawn, pairs, pair),
             *_rates(pair.shared(variant.cells), pair),
@@ -62,7 +63,7 @@ def comparison_findings(
     return found
 
 
-def _average(pairs: pd.DataFrame, drawn: pd.DataFrame, pair: Pair) -> list[str]:
+def _average(pairs: pd.DataFrame, drawn: pd.DataFrame, pair: Pair, score: Score) -> list[str]:
     """Say which of the two is ahead on average."""
     mean = overall(pairs, pair)
     if not mean.seeds:
@@ -72,23 +73,23 @@ def _average(pairs: pd.DataFrame, drawn: pd.DataFrame, pair: Pair) -> list[str]:
     if len(mean.seeds) == 1:
         return [
             f"Each at its own best rate, {pair.one} less {pair.other} is {points(value)} points of test "
-            f"accuracy {over}; with one seed there is no interval, and nothing can be told from chance."
+            f"{score.name} {over}; with one seed there is no interval, and nothing can be told from chance."
         ]
     ends = f"[{points(interval.low)}, {points(interval.high)}]"
     basis = f"(95 % interval over {len(mean.seeds)} seeds)"
     if interval.low <= 0 <= interval.high:
         return [
             f"Each at its own best rate, {pair.one} and {pair.other} cannot be told apart {over}: "
-            f"{points(value)} points of test accuracy {ends} {basis}."
+            f"{points(value)} points of test {score.name} {ends} {basis}."
         ]
     side = "ahead of" if value > 0 else "behind"
     return [
         f"Each at its own best rate, {pair.one} is {side} {pair.other} {over}: {points(value)} points of "
-        f"test accuracy {ends} {basis}."
+        f"test {score.name} {ends} {basis}."
     ]
 
 
-def _verdicts(drawn: pd.DataFrame, pair: Pair) -> list[str]:
+def _verdicts(drawn: pd.DataFrame, pair: Pair, score: Score) -> list[str]:
     """Say in how many conditions either is ahead beyond doubt, and where by most."""
     tests = int(drawn["p"].notna().sum())
     if not tests:
@@ -114,18 +115,20 @@ def _verdicts(drawn: pd.DataFrame, pair: Pair) -> list[str]:
         sure = drawn[drawn["verdict"] == verdict]
         if not sure.empty:
             worst = sure.loc[sure["mean"].abs().idxmax()]
-            found.append(f"Beyond doubt {pair.one} is furthest {side} {_place(worst, pair)}.")
+            found.append(
+                f"Beyond doubt {pair.one} is furthest {side} {_place(worst, pair, score)}."
+            )
     if len(found) == 1:
         widest = tested.loc[tested["mean"].abs().idxmax()]
-        found.append(f"The largest difference, not beyond doubt, is {_place(widest, pair)}.")
+        found.append(f"The largest difference, not beyond doubt, is {_place(widest, pair, score)}.")
     return found
 
 
-def _place(row: pd.Series, pair: Pair) -> str:
+def _place(row: pd.Series, pair: Pair, score: Score) -> str:
     return (
         f"at depth {int(row['depth'])} with {row[pair.across]}: {points(row['mean'])} points "
-        f"[{points(row['low'])}, {points(row['high'])}], {row['accuracy_one']:.1%} at rate "
-        f"{row['lr_one']:g} against {row['accuracy_other']:.1%} at rate {row['lr_other']:g}"
+        f"[{points(row['low'])}, {points(row['high'])}], {score.written(row['score_one'])} at rate "
+        f"{row['lr_one']:g} against {score.written(row['score_other'])} at rate {row['lr_other']:g}"
     )
 
 

@@ -6,49 +6,59 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import accuracy
 from analysis.findings.finding import Finding
 from analysis.findings.training import best_condition, finished
 from analysis.frames import Variant
+from analysis.score import AXES, LOST, linear_score, score_named, score_of, table
 
-COLUMNS = ["part", *accuracy.AXES, "validation", "mean", "low", "high", "networks", *accuracy.LOST,
+COLUMNS = ["part", *AXES, "score", "validation", "mean", "low", "high", "networks", *LOST,
            "linear"]  # fmt: skip
 
 
 def part_table(variants: Sequence[Variant]) -> pd.DataFrame:
     """Return the best condition of every trained part of a study that is above chance.
 
-    Columns: ``part`` and those of `analysis.accuracy.table`, with ``linear``, the accuracy of a
-    linear model; NaN where no condition is above chance.
+    Columns: ``part`` and those of `analysis.score.table`, with ``score``, what its numbers are
+    (``accuracy`` or ``R²``), and ``linear``, the score of a linear model; NaN where no condition is
+    above chance.
     """
     rows = []
     for variant in variants:
         deep = bool((variant.cells["depth"] >= 2).any())
-        table = accuracy.table(variant.cells) if deep else None
-        top = None if table is None else best_condition(table[table["best"]])
+        scores = table(variant.cells) if deep else None
+        top = None if scores is None else best_condition(scores[scores["best"]])
         row = {} if top is None else top.to_dict()
-        linear = accuracy.linear_accuracy(variant.cells)
-        rows.append(row | {"part": variant.label, "linear": linear})
+        row |= {"part": variant.label, "score": score_of(variant.cells).name}
+        rows.append(row | {"linear": linear_score(variant.cells)})
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
-def parts_finding(table: pd.DataFrame) -> list[Finding]:
+def parts_finding(parts: pd.DataFrame) -> list[Finding]:
     """Return one sentence on what is best in each part.
 
     Args:
-        table: as `part_table` returns it.
+        parts: as `part_table` returns it.
     """
-    if len(table) < 2:
+    if len(parts) < 2:
         return []
-    words = [
-        f"{row['part']}: "
-        + (
-            "none above chance beyond doubt"
-            if pd.isna(row["mean"])
-            else f"{row['activation']} with {row['init']} at depth {int(row['depth'])}, rate "
-            f"{row['lr']:g}, {row['mean']:.1%}{finished(row)}"
+    names = list(dict.fromkeys(parts["score"]))
+    words = [f"{row['part']}: {_best_of(row)}" for _, row in parts.iterrows()]
+    if len(names) == 1:
+        opening = f"Best condition by validation {names[0]}, with its test {names[0]}"
+    else:
+        opening = (
+            "Best condition by the validation split, with its score on the test split (accuracy in %, "
+            "R² in regression; the two do not compare)"
         )
-        for _, row in table.iterrows()
-    ]
-    text = f"Best condition by validation accuracy, with its test accuracy: {'; '.join(words)}."
-    return [Finding(text, "variants")]
+    return [Finding(f"{opening}: {'; '.join(words)}.", "variants")]
+
+
+def _best_of(row: pd.Series) -> str:
+    """Return the best condition of a part in words."""
+    if pd.isna(row["mean"]):
+        return "none above chance beyond doubt"
+    score = score_named(row["score"])
+    return (
+        f"{row['activation']} with {row['init']} at depth {int(row['depth'])}, rate {row['lr']:g}, "
+        f"{score.written(row['mean'])}{finished(row)}"
+    )

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
-from analysis.accuracy import AXES, CONDITION, LEARNT, LOST, chance_of, linear_accuracy
 from analysis.findings.finding import Finding
 from analysis.frames import Variant
 from analysis.labels import in_order
+from analysis.score import AXES, CONDITION, LOST, Score, linear_score, score_of
 from analysis.words import listed, several, share, verb
 
 DEAD = 0.01
@@ -25,15 +25,17 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
         tables: by figure, those of ``trainability``, ``rate_map`` and ``dead_units``.
         variant: the networks.
     """
-    chance, linear = chance_of(variant.cells), linear_accuracy(variant.cells)
-    beside = f"chance {chance:.0%}" + (f", a linear model {linear:.1%}" if linear == linear else "")
+    score, linear = score_of(variant.cells), linear_score(variant.cells)
+    beside = f"chance {score.written_chance}"
+    if np.isfinite(linear):
+        beside += f", a linear model {score.written(linear)}"
     if "trainability" not in tables:
         return _linear_alone(variant, beside)
     best = tables["trainability"]
     if best["networks"].sum() == 0:
         text = "No network with a hidden layer finished its training at the best rates."
         return [Finding(text, "trainability")]
-    found = [*_best(best, beside), *_deepest(best, np.isfinite(linear)), *_edge(best)]
+    found = [*_best(best, score, beside), *_deepest(best, score, np.isfinite(linear)), *_edge(best)]
     if "rate_map" in tables:
         found += _too_fast(tables["rate_map"])
     if "dead_units" in tables:
@@ -62,7 +64,7 @@ def finished(row: pd.Series) -> str:
 
 
 def best_condition(best: pd.DataFrame) -> pd.Series | None:
-    """Return the condition with the best validation accuracy of those above chance, if there are any."""
+    """Return the condition with the best validation score of those above chance, if there are any."""
     learnt = best[best["above_chance"]]
     return None if learnt.empty else learnt.loc[learnt["validation"].idxmax()]
 
@@ -74,12 +76,12 @@ def seeds(best: pd.DataFrame) -> str:
     return f"{several(high, 'network') if low == high else f'{low} to {high} networks'} each"
 
 
-def _best(best: pd.DataFrame, beside: str) -> list[Finding]:
+def _best(best: pd.DataFrame, score: Score, beside: str) -> list[Finding]:
     top = best_condition(best)
     if top is None:
         text = (
             f"No condition with a hidden layer is above chance beyond doubt at its best rate "
-            f"({seeds(best)}; the 95 % interval by more than {LEARNT:.0%}; {beside})."
+            f"({seeds(best)}; the 95 % interval by more than {score.margin}; {beside})."
         )
     else:
         passed = best["validation"] > top["validation"]
@@ -89,14 +91,14 @@ def _best(best: pd.DataFrame, beside: str) -> list[Finding]:
             else "The best condition"
         )
         text = (
-            f"{of} by validation accuracy is {top['activation']} with {top['init']} at depth "
-            f"{int(top['depth'])} and rate {top['lr']:g}{finished(top)}: {top['mean']:.1%} of the test "
-            f"split ({beside})."
+            f"{of} by validation {score.name} is {top['activation']} with {top['init']} at depth "
+            f"{int(top['depth'])} and rate {top['lr']:g}{finished(top)}: {score.on_test(top['mean'])} "
+            f"({beside})."
         )
     return [Finding(text, "trainability")]
 
 
-def _deepest(best: pd.DataFrame, linear: bool) -> list[Finding]:
+def _deepest(best: pd.DataFrame, score: Score, linear: bool) -> list[Finding]:
     """Say what still learns at the greatest depth."""
     depth = int(best["depth"].max())
     deep = best[best["depth"] == depth]
@@ -112,7 +114,7 @@ def _deepest(best: pd.DataFrame, linear: bool) -> list[Finding]:
     text = (
         f"At depth {depth}, {share(len(learns), len(deep), 'condition')} "
         f"{verb(len(learns), 'is', 'are')} above chance at the best rate (the 95 % interval by more "
-        f"than {LEARNT:.0%}): {listed(learns)}"
+        f"than {score.margin}): {listed(learns)}"
     )
     if linear:
         better = deep[deep["above_linear"]]

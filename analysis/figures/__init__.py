@@ -5,12 +5,13 @@ from analysis.figures.base import Drawing, NotApplicable
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
+from analysis.figures.gradients_by_layer import gradients_by_layer
 from analysis.figures.predictors import predictors
 from analysis.figures.rate_map import rate_map
 from analysis.figures.slope import slope
 from analysis.figures.trainability import trainability
 
-START = (atlas, signal_by_layer, weight_by_layer, slope, collapse)
+START = (atlas, gradients_by_layer, signal_by_layer, weight_by_layer, slope, collapse)
 """Figures of fresh weights, in the order of the report."""
 
 TRAINING = (trainability, predictors, rate_map, dead_units)
@@ -25,6 +26,7 @@ __all__ = [
     "collapse",
     "coverage",
     "dead_units",
+    "gradients_by_layer",
     "predictors",
     "rate_map",
     "signal_by_layer",

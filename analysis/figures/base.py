@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -101,19 +104,57 @@ def depth_lines(
         )
 
 
-def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True) -> None:
+def banded_lines(
+    axis: Axes,
+    lines: Sequence[tuple[np.ndarray, pd.DataFrame]],
+    colours: Sequence[Any],
+    **look: Any,
+) -> None:
+    """Draw lines with bands as two artists, however many lines there are.
+
+    Args:
+        axis: the panel; its limits are not touched.
+        lines: of each line the places ``[point]`` and the rows ``mean``, ``low``, ``high``; it breaks
+            where its mean is not finite, and so does its band.
+        colours: colour of each line.
+        look: for the lines' ``LineCollection``.
+    """
+    paths, bands, of_band = [], [], []
+    for (places, rows), colour in zip(lines, colours, strict=True):
+        mean, low, high = (rows[key].to_numpy(dtype=float) for key in ("mean", "low", "high"))
+        paths.append(np.column_stack([places, mean]))
+        known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+        for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+            if len(run) > 1:
+                there = np.column_stack([places[run], low[run]])
+                back = np.column_stack([places[run], high[run]])[::-1]
+                bands.append(np.concatenate([there, back]))
+                of_band.append(colour)
+        # a point between two that are no number would not be seen
+        alone = np.isfinite(mean)
+        alone[1:] &= ~np.isfinite(mean[:-1])
+        alone[:-1] &= ~np.isfinite(mean[1:])
+        if alone.any():
+            axis.plot(places[alone], mean[alone], ".", color=colour, markersize=4)
+    axis.add_collection(PolyCollection(bands, facecolors=of_band, alpha=0.25, linewidth=0), False)
+    settings = {"linewidths": 1.4} | look
+    axis.add_collection(LineCollection(paths, colors=colours, **settings), False)
+
+
+def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True, x: str = "layer") -> None:
     """Mark at the panel's edges the layers where networks have exactly 0 or no finite number.
 
     Args:
         axis: the panel.
         table: rows of one panel with ``layer``, ``zeros`` and ``nonfinite``.
         zeros: whether zero cannot be drawn on this axis.
+        x: the column that stands on the x axis, if it is not the layer.
     """
     place = axis.get_xaxis_transform()
     for column, height, marker in (("zeros", 0.04, "v"), ("nonfinite", 0.96, "x")):
         if column == "zeros" and not zeros:
             continue
-        layers = table.loc[table[column] > 0, "layer"].unique()
+        layers = table.loc[table[column] > 0, x].unique()
         axis.plot(
             layers, [height] * len(layers), marker, transform=place, color=style.FAULT, markersize=4,
             clip_on=False, linestyle="none",
@@ -131,10 +172,16 @@ def depth_legend(
         Line2D([], [], color=colour, linewidth=2, label=f"depth {depth}")
         for depth, colour in colours.items()
     ]
+    legend_above(figure, [*handles, *fault_handles(table)], note)
+
+
+def fault_handles(table: pd.DataFrame) -> list[Artist]:
+    """Return legend entries of the fault marks that occur in a table."""
+    handles: list[Artist] = []
     marks = {"zeros": ("v", "exactly 0"), "nonfinite": ("x", "infinite or NaN")}
     for column, (marker, label) in marks.items():
         if column in table and table[column].any():
             handles.append(
                 Line2D([], [], color=style.FAULT, marker=marker, linestyle="none", label=label)
             )
-    legend_above(figure, handles, note)
+    return handles

@@ -304,10 +304,10 @@ def _shares(axis: Axes, bins: pd.DataFrame, overall: float, predictor: Predictor
     for label, marker, name in (("zero", "v", "exactly 0"), ("nonfinite", "x", "no number")):
         share = bins.loc[bins["bin"] == label, "share"]
         if len(share):
-            place = len(labels) + 0.3
+            place = max(labels, default=-1.0) + 1.5
             axis.plot(place, share.iloc[0], marker, color=style.FAULT, markersize=5)
             labels[place] = name
-    axis.set_xlim(-0.6, max(BINS, *labels) + 0.6)
+    axis.set_xlim(-0.6, max(BINS + 1.0, *labels) + 0.6)
     axis.set_xticks(list(labels), labels=list(labels.values()), fontsize=7)
     axis.tick_params(axis="x", length=2, pad=1.5)
     axis.text(

@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+from numpy.typing import ArrayLike
 
 from analysis import style
 
@@ -190,3 +191,21 @@ def layer_ticks(axis: Axes, layers: int) -> None:
     near = max(1, layers // 8)
     kept = {tick for tick in chosen if 1 + near <= tick <= layers - near}
     axis.set_xticks(sorted({1, *kept, layers}))
+
+
+def step_places(steps: ArrayLike) -> np.ndarray:
+    """Return places on an axis of steps: 0 at 0, and from 1 on a unit for every factor of ten.
+
+    A logarithmic axis has no place for step 0.
+    """
+    values = np.asarray(steps, dtype=float)
+    return np.minimum(values, 1.0) + np.log10(np.maximum(values, 1.0))
+
+
+def step_ticks(axis: Axes, last: int) -> None:
+    """Give an x axis of `step_places` up to step ``last`` its limits and the ticks 0, 1, 10, 100 …"""
+    powers = [10**power for power in range(len(str(last))) if 10**power <= last]
+    # a power beside the last step would run into it
+    ticks = [0, *(power for power in powers if last / power > 2), *([last] if last else [])]
+    axis.set_xticks(step_places(ticks), labels=[f"{tick:g}" for tick in ticks])
+    axis.set_xlim(-0.1, max(0.5, float(step_places(last)) + 0.1))

@@ -91,15 +91,15 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         layout.legend_above(
             figure,
             [*handles, *fault_handles(drawn)],
-            f"upwards: decades gained or lost since the last hidden layer, depth {deepest}; "
-            "linear within ±1, logarithmic beyond",
+            f"upwards: decades since the last hidden layer, depth {deepest} (linear within ±1)",
         )
     count = int((variant.cells["depth"] == deepest).sum())
     return Drawing(
         TITLE,
         f"Both gradients at the start by layer, counted from the input, relative to the last hidden "
         f"layer, in the deepest networks (depth {deepest}, {networks(count)}): mean of log10 over seeds "
-        "and, as a band, its 95 % Student interval. Solid: the gradient of the pre-activations; "
+        "and, as a band, its 95 % Student interval; the axis is linear within ±1 decade and logarithmic "
+        "beyond. Solid: the gradient of the pre-activations; "
         "dashed: that of the weights. The weight gradient of a layer is the signal that enters it times "
         "the gradient that comes back to it. For ReLU and its leaky kin with biases of zero a larger "
         "weight makes the one grow by the factor by which it makes the other shrink: dashed stays flat "

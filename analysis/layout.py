@@ -202,10 +202,10 @@ def step_places(steps: ArrayLike) -> np.ndarray:
     return np.minimum(values, 1.0) + np.log10(np.maximum(values, 1.0))
 
 
-def step_ticks(axis: Axes, last: int) -> None:
+def step_ticks(axis: Axes, last: int, margin: float = 0.1) -> None:
     """Give an x axis of `step_places` up to step ``last`` its limits and the ticks 0, 1, 10, 100 …"""
     powers = [10**power for power in range(len(str(last))) if 10**power <= last]
     # a power beside the last step would run into it
-    ticks = [0, *(power for power in powers if last / power > 2), *([last] if last else [])]
+    ticks = [0, *(power for power in powers if last / power >= 3), *([last] if last else [])]
     axis.set_xticks(step_places(ticks), labels=[f"{tick:g}" for tick in ticks])
-    axis.set_xlim(-0.1, max(0.5, float(step_places(last)) + 0.1))
+    axis.set_xlim(-margin, float(step_places(last)) + margin if last else 0.1)

@@ -1,14 +1,18 @@
 """The figures: each is a function of an opened study that returns a `Drawing`."""
 
+from analysis.figures.activation_shapes import activation_shapes
 from analysis.figures.atlas import atlas
 from analysis.figures.base import Drawing, NotApplicable
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
+from analysis.figures.distribution_of_z import distribution_of_z
+from analysis.figures.gradient_over_training import gradient_over_training
 from analysis.figures.gradients_by_layer import gradients_by_layer
 from analysis.figures.predictors import predictors
 from analysis.figures.rate_map import rate_map
 from analysis.figures.saturated import saturated
+from analysis.figures.second_moment import second_moment
 from analysis.figures.slope import slope
 from analysis.figures.trainability import trainability
 from analysis.figures.unit_fates import unit_fates
@@ -28,19 +32,32 @@ TRAINING = (
 )
 """Figures of trained networks, in the order of the report."""
 
+APPENDIX = (
+    ("training", gradient_over_training),
+    ("start", second_moment),
+    ("start", distribution_of_z),
+    ("start", activation_shapes),
+)
+"""Figures to look things up in, each with what it is of, in the order of the report."""
+
 __all__ = [
+    "APPENDIX",
     "START",
     "TRAINING",
     "Drawing",
     "NotApplicable",
+    "activation_shapes",
     "atlas",
     "collapse",
     "coverage",
     "dead_units",
+    "distribution_of_z",
+    "gradient_over_training",
     "gradients_by_layer",
     "predictors",
     "rate_map",
     "saturated",
+    "second_moment",
     "signal_by_layer",
     "slope",
     "trainability",

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import style
 from analysis.figures import by_step
-from analysis.figures.base import Drawing, NotApplicable, networks
+from analysis.figures.base import Drawing, NotApplicable, highest, networks
 from analysis.frames import Study, Variant
 from analysis.statistics import student_intervals
 
@@ -46,6 +46,7 @@ def saturated(study: Study, variant: Variant | None = None) -> Drawing:
     """
     cells = by_step.best_deepest(study, variant, learning=False)
     drawn = table(study, cells)
+    top = max(0.02, highest(drawn))
     bounded = cells[cells["activation"].isin(drawn["activation"])]
     with style.house_style():
         figure = by_step.draw(
@@ -53,7 +54,7 @@ def saturated(study: Study, variant: Variant | None = None) -> Drawing:
             bounded,
             "upwards: share of saturated entries",
             zeros=False,
-            limits=(-0.05, 1.05),
+            limits=(-0.05 * top, 1.1 * top),
             shares=True,
         )
     return Drawing(

@@ -95,7 +95,7 @@ def unit_fates(study: Study, variant: Variant | None = None) -> Drawing:
         for activation, row in zip(activations, axes, strict=True):
             for init, axis in zip(inits, row, strict=True):
                 _panel(axis, drawn[(drawn["activation"] == activation) & (drawn["init"] == init)])
-        layout.step_ticks(axes[0, 0], int(drawn["step"].max()))
+        layout.step_ticks(axes[0, 0], int(drawn["step"].max()), margin=0.0)
         axes[0, 0].set_ylim(0, 1)
         axes[0, 0].yaxis.set_major_formatter(style.percent())
         for axis in axes[-1]:

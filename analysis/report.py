@@ -152,6 +152,8 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
     for kind, title, drawers, variants in (
         ("start", "At the start", figures.START, study.starts),
         ("training", "In training", figures.TRAINING, study.trained),
+        ("appendix", "Appendix, at the start", _appendix("start"), study.starts),
+        ("appendix", "Appendix, in training", _appendix("training"), study.trained),
     ):
         for number, variant in enumerate(variants[:MOST_VARIANTS], start=1):
             suffix = f"-{number}" if len(variants) > 1 else ""
@@ -163,9 +165,11 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
                 if drawing is not None:
                     tables[drawer.__name__] = drawing.table
                     section.shown.append(_store(drawing, drawer.__name__ + suffix, folder))
-            found = (
-                start_findings(tables) if kind == "start" else training_findings(tables, variant)
-            )
+            found: list[Finding] = []
+            if kind == "start":
+                found = start_findings(tables)
+            elif kind == "training":
+                found = training_findings(tables, variant)
             section.findings = [
                 (
                     variant.label,
@@ -174,12 +178,17 @@ def _sections(study: Study, folder: Path, tell: Callable[[str], None]) -> Iterat
                 for one in found
             ]
             yield section
-        if not variants:
+        if not variants and kind != "appendix":
             yield Section(title, left_out=[_nothing(kind)])
     tell("coverage")
     section = Section("What was run")
     section.shown.append(_store(figures.coverage(study), "coverage", folder))
     yield section
+
+
+def _appendix(kind: str) -> tuple[Callable[..., figures.Drawing], ...]:
+    """Return the figures of the appendix that are of fresh weights or of trained networks."""
+    return tuple(drawer for of, drawer in figures.APPENDIX if of == kind)
 
 
 def _parts(study: Study, folder: Path) -> pd.DataFrame:

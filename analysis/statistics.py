@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import expit
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def gradient_slope(signal_grad_rms: ArrayLike) -> float | None:
     usable = np.isfinite(values) & (values > 0)
     if usable.sum() < 3:
         return None
-    return float(-stats.linregress(layers[usable], np.log10(values[usable])).slope)
+    # scipy's linregress gives the same slope, with tests that nobody asked for, in ten times the time
+    places, logs = layers[usable] - layers[usable].mean(), np.log10(values[usable])
+    return float(-(places @ (logs - logs.mean())) / (places @ places))
 
 
 def student_intervals(
@@ -205,4 +208,4 @@ def area_interval(
     logit = math.log(area / (1 - area))
     half = float(stats.t.ppf(0.5 + level / 2, clusters - 1))
     half *= math.sqrt(variance) / (area * (1 - area))
-    return 1 / (1 + math.exp(half - logit)), 1 / (1 + math.exp(-half - logit))
+    return float(expit(logit - half)), float(expit(logit + half))

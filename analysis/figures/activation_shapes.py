@@ -24,7 +24,7 @@ REACH = 4.0
 POINTS = 161
 
 FLAT = 0.01
-"""Where the slope is at most this share of its largest, next to nothing is sent back."""
+"""Where the slope is below this share of its largest, next to nothing is sent back."""
 
 MOST_COLUMNS = 5
 
@@ -36,8 +36,8 @@ def shapes(cells: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
         cells: rows of `Study.cells`.
 
     Returns:
-        ``activation, z, value, slope`` (by autograd, in float64) and ``flat`` (the slope is at most
-        `FLAT` of its largest within the range; everywhere where it is 0 throughout), and of the
+        ``activation, z, value, slope`` (by autograd, in float64) and ``flat`` (the slope is 0,
+        or below `FLAT` of its largest within the range), and of the
         activations that cannot be computed the reason.
     """
     # what draws needs what trains for this figure alone
@@ -79,7 +79,7 @@ def shapes(cells: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
             }
         )
         sizes = frame["slope"].abs()
-        frames.append(frame.assign(flat=sizes <= FLAT * sizes.max()))
+        frames.append(frame.assign(flat=(sizes < FLAT * sizes.max()) | (sizes == 0)))
     return (pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()), left_out
 
 
@@ -133,14 +133,14 @@ def activation_shapes(study: Study, variant: Variant | None = None) -> Drawing:
             [
                 Line2D([], [], color="#333333", label="φ(z)"),
                 Line2D([], [], color="#333333", linestyle="--", label="φ′(z)"),
-                Patch(facecolor="#E8E8E8", label=f"|φ′| at most {FLAT:.0%} of its largest"),
+                Patch(facecolor="#E8E8E8", label=f"|φ′| below {FLAT:.0%} of its largest"),
             ],
         )
     return Drawing(
         TITLE,
         "Each activation of the study (solid) and its derivative by autograd (dashed), computed from "
         "the registered functions, not from records; learned numbers at their first value. Shaded: the "
-        "derivative is at most 1 % of its largest within the range, so that a unit with z there sends "
+        "derivative is 0 or below 1 % of its largest within the range, so that a unit with z there sends "
         "next to nothing back; above each panel the largest slope. A slope below 1 in every place makes "
         "gradients shrink with each layer unless weights make up for it."
         + (f" Not drawn: {reasons}." if left_out else ""),
@@ -160,6 +160,6 @@ def _panel(axis: Axes, part: pd.DataFrame, colour: str) -> None:
     axis.plot(z, part["slope"], color=colour, linestyle="--")
     axis.plot(z, part["value"], color=colour)
     axis.set_title(
-        f"{part['activation'].iloc[0]} · {part['slope'].abs().max():.2g}",
+        f"{part['activation'].iloc[0]}, slope ≤ {part['slope'].abs().max():.2g}",
         color=colour, fontweight="bold", pad=3, fontsize=8.5,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,21 @@ def trained(study: Study, variant: Variant | None) -> Variant:
     return variant
 
 
+def needs(study: Study, columns: Iterable[str], what: str) -> None:
+    """Refuse a figure of quantities that were not measured when the records were made.
+
+    Args:
+        study: an opened study.
+        columns: those of ``layers`` that it draws.
+        what: what they hold.
+
+    Raises:
+        NotApplicable: one of them is not there.
+    """
+    if not set(columns) <= set(study.connection.table("layers").columns):
+        raise NotApplicable(f"the records do not hold {what}")
+
+
 def highest(drawn: pd.DataFrame) -> float:
     """Return the upper end of the highest mean or interval, 0 of none."""
     values = drawn[["mean", "high"]].to_numpy(dtype=float)
@@ -92,6 +107,7 @@ def depth_lines(
         table: rows of one panel with ``depth``, ``layer``, ``mean``, ``low``, ``high``.
         colours: colour of each depth.
     """
+    shapes: list[tuple[np.ndarray, Any]] = []
     # the deepest first and widest: where depths coincide the shorter lines are seen on the longer
     for place, depth in enumerate(sorted(table["depth"].unique(), reverse=True)):
         part, colour = table[table["depth"] == depth], colours[depth]
@@ -99,9 +115,8 @@ def depth_lines(
             part["layer"], part["mean"], color=colour, linewidth=max(1.2, 2.4 - 0.4 * place),
             solid_capstyle="butt",
         )  # fmt: skip
-        axis.fill_between(
-            part["layer"], part["low"], part["high"], color=colour, alpha=0.25, linewidth=0
-        )
+        shapes += [(shape, colour) for shape in _bands(part["layer"].to_numpy(), part)]
+    _add_bands(axis, shapes)
 
 
 def banded_lines(
@@ -119,26 +134,45 @@ def banded_lines(
         colours: colour of each line.
         look: for the lines' ``LineCollection``.
     """
-    paths, bands, of_band = [], [], []
+    paths, shapes = [], []
     for (places, rows), colour in zip(lines, colours, strict=True):
-        mean, low, high = (rows[key].to_numpy(dtype=float) for key in ("mean", "low", "high"))
+        mean = rows["mean"].to_numpy(dtype=float)
         paths.append(np.column_stack([places, mean]))
-        known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
-        for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
-            if len(run) > 1:
-                there = np.column_stack([places[run], low[run]])
-                back = np.column_stack([places[run], high[run]])[::-1]
-                bands.append(np.concatenate([there, back]))
-                of_band.append(colour)
+        shapes += [(shape, colour) for shape in _bands(places, rows)]
         # a point between two that are no number would not be seen
         alone = np.isfinite(mean)
         alone[1:] &= ~np.isfinite(mean[:-1])
         alone[:-1] &= ~np.isfinite(mean[1:])
         if alone.any():
             axis.plot(places[alone], mean[alone], ".", color=colour, markersize=4)
-    axis.add_collection(PolyCollection(bands, facecolors=of_band, alpha=0.25, linewidth=0), False)
+    _add_bands(axis, shapes)
     settings = {"linewidths": 1.4} | look
     axis.add_collection(LineCollection(paths, colors=colours, **settings), False)
+
+
+def _bands(places: np.ndarray, rows: pd.DataFrame) -> list[np.ndarray]:
+    """Return the outlines ``[vertex, 2]`` of a band, one for each stretch without a gap."""
+    low, high = rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
+    known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+    runs = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
+    return [
+        np.concatenate(
+            [
+                np.column_stack([places[run], low[run]]),
+                np.column_stack([places[run], high[run]])[::-1],
+            ]
+        )
+        for run in runs
+        if len(run) > 1
+    ]
+
+
+def _add_bands(axis: Axes, shapes: Sequence[tuple[np.ndarray, Any]]) -> None:
+    """Draw bands, each in its colour, as one artist."""
+    outlines, colours = [shape for shape, _ in shapes], [colour for _, colour in shapes]
+    axis.add_collection(
+        PolyCollection(outlines, facecolors=colours, alpha=0.25, linewidth=0), False
+    )
 
 
 def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True, x: str = "layer") -> None:
@@ -155,6 +189,8 @@ def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True, x: str = "l
         if column == "zeros" and not zeros:
             continue
         layers = table.loc[table[column] > 0, x].unique()
+        if not len(layers):
+            continue
         axis.plot(
             layers, [height] * len(layers), marker, transform=place, color=style.FAULT, markersize=4,
             clip_on=False, linestyle="none",

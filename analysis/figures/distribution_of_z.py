@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 from analysis import layout, style
 from analysis.figures.base import (
     Drawing,
-    NotApplicable,
     fault_handles,
     fault_marks,
+    needs,
     networks,
     started,
 )
@@ -64,9 +64,7 @@ def distribution_of_z(study: Study, variant: Variant | None = None) -> Drawing:
         NotApplicable: no network has hidden layers, or its records hold no quantiles.
     """
     variant = started(study, variant)
-    known = study.connection.execute("SELECT * FROM layers LIMIT 0").df().columns
-    if not set(QUANTILES) <= set(known):
-        raise NotApplicable("the records hold no quantiles of z")
+    needs(study, QUANTILES, "quantiles of z")
     deepest = int(variant.cells["depth"].max())
     cells = variant.cells[variant.cells["depth"] == deepest]
     drawn = table(study, cells)
@@ -134,7 +132,9 @@ def _panel(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
             )
         shades = [style.matplotlib.colors.to_rgba(colour, opacity) for *_, opacity in BANDS]
         axis.add_collection(PolyCollection(shapes, facecolors=shades, linewidth=0), False)
-        median = np.column_stack([layers, _place(known[MEDIAN])])
+        # beyond the axis it would only cross the panel up and down
+        within = known[MEDIAN].where(known[MEDIAN].abs() <= FARTHEST)
+        median = np.column_stack([layers, _place(within)])
         axis.add_collection(LineCollection([median], colors="black", linewidths=1.2), False)
     fault_marks(axis, panel, zeros=False)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, SymLogNorm
-from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.figures.base import Drawing, NotApplicable, networks
@@ -79,15 +78,6 @@ def gradient_over_training(study: Study, variant: Variant | None = None) -> Draw
             axis.set_xlabel("step")
         for axis in axes[:, 0]:
             axis.set_ylabel("layer", labelpad=4)
-        without = drawn[drawn["networks"] == 0]
-        marks = [
-            Patch(facecolor=colour, label=name)
-            for colour, name, some in (
-                (ZERO, "exactly 0 in some network, a number in none", without["zeros"] > 0),
-                (NO_NUMBER, "infinite or NaN in every network", without["zeros"] == 0),
-            )
-            if some.any()
-        ]
         bar = layout.bar_above(
             figure,
             style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
@@ -97,8 +87,7 @@ def gradient_over_training(study: Study, variant: Variant | None = None) -> Draw
         ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
         bar.set_xticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
         bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
-        if marks:
-            layout.legend_above(figure, marks)
+    without = drawn[drawn["networks"] == 0]
     depths = sorted(int(depth) for depth in drawn["depth"].unique())
     return Drawing(
         TITLE,
@@ -108,7 +97,14 @@ def gradient_over_training(study: Study, variant: Variant | None = None) -> Draw
         + f") and its best learning rate by validation ({networks(cells['cell'].nunique())}; depth and "
         "rate above each panel). Blue: the gradient has vanished on its way to the layer, red: it has "
         "exploded, pale: it arrives as it left; the mean is that of the networks in which it is a "
-        "number above 0. Columns that turn pale are networks that training has mended; those that "
+        "number above 0. "
+        + (
+            "Black: it is exactly 0, and a number above 0 in no network. "
+            if without["zeros"].any()
+            else ""
+        )
+        + ("Grey: it is infinite or NaN in every network. " if without["zeros"].eq(0).any() else "")
+        + "Columns that turn pale are networks that training has mended; those that "
         "keep their colour never were.",
         f"Grid of heat maps, {len(activations)} activations by {len(inits)} initializers, of the "
         "relative gradient by layer and step.",

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.accuracy import best_rates
-from analysis.figures.base import Drawing, NotApplicable, networks, trained
+from analysis.figures.base import Drawing, NotApplicable, needs, networks, trained
 from analysis.figures.by_step import annotate
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
@@ -77,6 +77,7 @@ def unit_fates(study: Study, variant: Variant | None = None) -> Drawing:
             dead.
     """
     variant = trained(study, variant)
+    needs(study, COLUMNS, "which units were born dead")
     cells = best_rates(variant.cells)
     cells = cells[cells["depth"] >= 2]
     everything = table(study, cells)

@@ -14,11 +14,10 @@ def replace(study: Study, **expressions: str) -> None:
     """Give ``layers`` of an opened study columns by SQL, in the place of those that are there."""
     con = study.connection
     there = con.table("layers").columns
-    con.execute(
-        f"CREATE TEMP TABLE made_layers AS SELECT {_listed(there, expressions)} FROM layers"
-    )
+    made = f"made_{next(iter(expressions))}"
+    con.execute(f"CREATE TEMP TABLE {made} AS SELECT {_listed(there, expressions)} FROM layers")
     con.execute("DROP VIEW layers")
-    con.execute("CREATE TEMP VIEW layers AS SELECT * FROM made_layers")
+    con.execute(f"CREATE TEMP VIEW layers AS SELECT * FROM {made}")
 
 
 def _listed(there: list[str], expressions: dict[str, str]) -> str:

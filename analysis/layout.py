@@ -80,6 +80,11 @@ def panel_grid(
         wspace=gap / wide,
         hspace=gap / size[1],
     )
+    # labels stand outside; panels inside need not look for a free place at each drawing
+    for axis in axes[:-1].flat if sharex else ():
+        axis.xaxis.set_label_coords(0.5, -0.25)
+    for axis in axes[:, 1:].flat if sharey else ():
+        axis.yaxis.set_label_coords(-0.25, 0.5)
     lines = max(_wrapped(name).count("\n") + 1 for name in columns)
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(_wrapped(name), fontweight="bold", pad=pad)

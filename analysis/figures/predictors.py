@@ -74,9 +74,7 @@ def measured(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     hidden = layers[layers["layer"] < layers["depth"]]
     first = hidden[hidden["layer"] == 1].set_index("cell")["signal_grad_rms"]
     last = hidden[hidden["layer"] == hidden["depth"] - 1].set_index("cell")
-    # a sum with NaN in it is NaN: where one layer is no number, so is the network
-    dead = hidden.groupby("cell")["dead_units"].agg(lambda part: part.sum(skipna=False))
-    share = dead / hidden.groupby("cell")["units"].sum()
+    share = _sum(hidden["dead_units"], hidden["cell"]) / hidden.groupby("cell")["units"].sum()
     mortal = share.groupby(cells["activation"].reindex(share.index)).transform("max") > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(np.log10(first / last["signal_grad_rms"]))
@@ -102,12 +100,16 @@ def measured(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def _sum(values: pd.Series, by: pd.Series) -> pd.Series:
+    """Return sums by group, NaN where one number is: where a layer is no number, so is the network."""
+    return values.groupby(by).sum().mask(values.isna().groupby(by).any())
+
+
 def _norm(layers: pd.DataFrame, name: str) -> pd.Series:
     """Return the Euclidean norm over all layers by network, squares kept within float64."""
     largest = layers.groupby("cell")[name].transform("max")
     scale = largest.where(np.isfinite(largest) & (largest > 0), 1.0)
-    squares = ((layers[name] / scale) ** 2).groupby(layers["cell"])
-    total = np.sqrt(squares.agg(lambda part: part.sum(skipna=False)))
+    total = np.sqrt(_sum((layers[name] / scale) ** 2, layers["cell"]))
     return total * scale.groupby(layers["cell"]).first()
 
 

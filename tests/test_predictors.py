@@ -8,12 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis import figures
 from analysis.accuracy import LEARNT
 from analysis.figures.predictors import BINS, measured, table
 from analysis.findings.training import _telling
 from analysis.frames import Study, Variant
+from analysis.statistics import roc_areas
 from tests import sample
 
 
@@ -209,3 +211,34 @@ def test_missing_networks_are_left_out_and_counted(study):
     drawing = figures.predictors(study, Variant("", cells))
     assert "7 failed or missing ones are left out" in drawing.caption
     assert "Of 89 networks" in drawing.caption
+
+
+def test_a_network_that_diverged_has_not_trained_whatever_its_last_accuracy(study):
+    (variant,) = study.trained
+    cells = variant.cells[variant.cells["depth"] >= 2]
+    lost = cells["status"] == "diverged"
+    assert lost.any()
+    changed = cells.assign(final_test_accuracy=cells["final_test_accuracy"].mask(lost, 0.9))
+    again = measured(study, changed)
+    assert not again.loc[again["status"] == "diverged", "trained"].any()
+
+
+def test_the_difference_has_the_variance_of_the_contrast_of_both_areas():
+    random = np.random.default_rng(6)
+    trained = np.arange(60) % 2 == 0
+    one = trained + random.normal(size=60)
+    frame = made(
+        trained=trained, collapse=-one, **{"relative update": one + random.normal(size=60)}
+    )
+    frame["depth"] = np.arange(60) // 4  # the clusters
+    areas = table(frame).query("bin == 'all'").set_index("predictor")
+    both = np.column_stack([one, frame["relative update"]])
+    found = roc_areas(both, trained, frame["depth"])
+    contrast = np.array([1, -1])
+    half = stats.t.ppf(0.975, found.clusters - 1) * math.sqrt(
+        contrast @ found.covariance @ contrast
+    )
+    row = areas.loc["relative update"]
+    assert row["behind"] == pytest.approx(found.areas[0] - found.areas[1])
+    assert row["behind_high"] - row["behind"] == pytest.approx(half)
+    assert row["behind"] - row["behind_low"] == pytest.approx(half)

@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+from numpy.typing import ArrayLike
 
 from analysis import style
 
@@ -79,6 +80,11 @@ def panel_grid(
         wspace=gap / wide,
         hspace=gap / size[1],
     )
+    # labels stand outside; panels inside need not look for a free place at each drawing
+    for axis in axes[:-1].flat if sharex else ():
+        axis.xaxis.set_label_coords(0.5, -0.25)
+    for axis in axes[:, 1:].flat if sharey else ():
+        axis.yaxis.set_label_coords(-0.25, 0.5)
     lines = max(_wrapped(name).count("\n") + 1 for name in columns)
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(_wrapped(name), fontweight="bold", pad=pad)
@@ -190,3 +196,21 @@ def layer_ticks(axis: Axes, layers: int) -> None:
     near = max(1, layers // 8)
     kept = {tick for tick in chosen if 1 + near <= tick <= layers - near}
     axis.set_xticks(sorted({1, *kept, layers}))
+
+
+def step_places(steps: ArrayLike) -> np.ndarray:
+    """Return places on an axis of steps: 0 at 0, and from 1 on a unit for every factor of ten.
+
+    A logarithmic axis has no place for step 0.
+    """
+    values = np.asarray(steps, dtype=float)
+    return np.minimum(values, 1.0) + np.log10(np.maximum(values, 1.0))
+
+
+def step_ticks(axis: Axes, last: int, margin: float = 0.1) -> None:
+    """Give an x axis of `step_places` up to step ``last`` its limits and the ticks 0, 1, 10, 100 …"""
+    powers = [10**power for power in range(len(str(last))) if 10**power <= last]
+    # a power beside the last step would run into it
+    ticks = [0, *(power for power in powers if last / power >= 3), *([last] if last else [])]
+    axis.set_xticks(step_places(ticks), labels=[f"{tick:g}" for tick in ticks])
+    axis.set_xlim(-margin, float(step_places(last)) + margin if last else 0.1)

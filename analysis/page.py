@@ -26,7 +26,7 @@ MOST_VARIANTS = 4
 
 PAGE = "index.html"
 
-LARGEST_DRAWING = 400_000
+LARGEST_DRAWING = 300_000
 """Bytes of an SVG file that is put into the page; of a larger one the page shows the PNG."""
 
 
@@ -147,9 +147,9 @@ class Writer:
 
     def table(self, slug: str, table: pd.DataFrame) -> None:
         """Write a table as CSV."""
-        # twelve digits: the last ones of a mean depend on the processor that took it
+        # nine digits: the last ones of a mean depend on the processor that took it
         path = self.folder / "tables" / f"{slug}.csv"
-        table.to_csv(path, index=False, lineterminator="\n", float_format="%.12g")
+        table.to_csv(path, index=False, lineterminator="\n", float_format="%.9g")
 
     def query(self, slug: str, queries: Sequence[str]) -> None:
         """Write the queries behind a table."""

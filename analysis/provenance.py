@@ -11,19 +11,25 @@ from study import __version__
 from study.store import Store
 
 
+def _environment(made_with: dict[str, Any]) -> str:
+    """Return what numbers were made with, in words."""
+    parts = {name: str(made_with.get(name)) for name in ("system", "device_name", "capability")}
+    if parts["device_name"] in parts["system"]:  # the processor's kind, said already
+        del parts["device_name"]
+    versions = [
+        f"{title} {made_with.get(name)}"
+        for name, title in (("python", "Python"), ("torch", "PyTorch"), ("numpy", "NumPy"))
+    ]
+    return ", ".join([*parts.values(), *versions])
+
+
 def provenance(study: Study) -> dict[str, Any]:
     """Return commands, environments, and how many networks and which digest the records have."""
     commits = sorted(Store(study.folder).read_commits(), key=lambda commit: commit.pack)
     hashes = "".join(
         entry["sha256"] for commit in commits for _, entry in sorted(commit.files.items())
     )
-    environments = {
-        ", ".join(
-            str(commit.environment.get(key))
-            for key in ("system", "device_name", "capability", "python", "torch", "numpy")
-        )
-        for commit in commits
-    }
+    environments = {_environment(commit.environment) for commit in commits}
     bits = [
         int(commit.environment["significant_bits"])
         for commit in commits

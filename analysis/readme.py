@@ -1,76 +1,85 @@
 """``python -m analysis.readme README.md outputs/reference``: the README's table of figures, generated.
 
-What stands between the two marks is made from the published study: which figures its report has, what
+What stands between the two marks is made from a published study: which figures its report has, what
 each shows, and which command makes the records it is drawn from.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import figures
-from analysis.figures import FigureFunction
 from analysis.frames import Study
+from analysis.page import PAGE
 from study.errors import StoreError, StudyError
 
 BEGIN, END = "<!-- figures: begin (make figures) -->", "<!-- figures: end -->"
 
+WITH_LINEAR_MODEL = ("overview", "trainability", "coverage")
+"""Figures that show networks without a hidden layer, too."""
+
+SHOWN = re.compile(r'<h3 id="(\w+)">(.*?)</h3>\n<figure>(.*?)</figure>', re.DOTALL)
+
 
 def table(study: Study) -> str:
-    """Return a Markdown table: figure, what it shows, experiment, command."""
-    place = study.folder.as_posix()
-    training = [plan.command for plan in study.plans if _of(plan.cells, trained=True)]
-    start = [plan.command for plan in study.plans if _of(plan.cells, trained=False)]
-    both = sorted({*start, *training})
-    drawers = (
-        ((figures.overview,), both),
-        (figures.START, start),
-        (figures.TRAINING, training),
-        ((figures.coverage,), both),
-        (figures.START_APPENDIX, start),
-        (figures.TRAINING_APPENDIX, training),
-    )
+    """Return a Markdown table of the figures in a study's report: figure, question, experiment, command.
+
+    Raises:
+        StoreError: the study has no report.
+    """
+    page = study.folder / "report" / PAGE
+    if not page.is_file():
+        raise StoreError(
+            f"cannot list the figures of {study.folder}: it has no report; run python -m analysis "
+            f"{study.folder.as_posix()} first."
+        )
+    place = f"{study.folder.as_posix()}/report"
     lines = ["| figure | what it shows | experiment | command |", "|---|---|---|---|"]
-    for group, commands in drawers:
-        for drawer in group:
-            lines += _row(drawer, study, place, commands)
+    for name, title, _ in SHOWN.findall(page.read_text(encoding="utf-8")):
+        query = (page.parent / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+        commands = _commands(study, name, query)
+        experiments = re.findall(r"\+experiment=(\w+)", " ".join(commands))
+        lines.append(
+            f"| [{name.replace('_', ' ')}]({place}/figures/{name}.png) | {html.unescape(title)} | "
+            f"{', '.join(experiments)} | {'<br>'.join(f'`{one}`' for one in commands)} |"
+        )
     return "\n".join(lines)
 
 
-def _of(cells: dict[str, dict[str, Any]], trained: bool) -> bool:
-    return any((one["steps"] > 0) == trained for one in cells.values())
+def _commands(study: Study, name: str, query: str) -> list[str]:
+    """Return the commands whose networks a figure draws."""
 
+    def ran(chosen: Callable[[dict[str, Any]], bool]) -> set[str]:
+        return {plan.command for plan in study.plans if any(map(chosen, plan.cells.values()))}
 
-def _row(drawer: FigureFunction, study: Study, place: str, commands: list[str]) -> list[str]:
-    name = drawer.__name__
-    picture = study.folder / "report" / "figures" / f"{name}.png"
-    if not picture.is_file():
-        return []
-    shows = (drawer.__doc__ or "").partition("\n")[0].removeprefix("Draw ").rstrip(".")
-    experiments = [
-        word.partition("=")[2]
-        for command in commands
-        for word in command.split()
-        if word.startswith("+experiment=")
-    ]
-    return [
-        f"| [{name.replace('_', ' ')}]({place}/report/figures/{name}.png) | {shows} | "
-        f"{', '.join(experiments)} | {'<br>'.join(f'`{one}`' for one in commands)} |"
-    ]
+    start = ran(lambda one: one["steps"] == 0 and one["depth"] >= 2)
+    training = ran(lambda one: one["steps"] > 0 and one["depth"] >= 2)
+    found = start if re.search(r"\bstart = ", query) else set()
+    if re.search(r"\btraining = ", query) or name == "packing":
+        found = found | training
+    if name == "coverage":
+        found = start | training
+    if name in WITH_LINEAR_MODEL:
+        found = found | ran(lambda one: one["steps"] > 0 and one["depth"] == 1)
+    return sorted(found or training)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table into a file between its marks; return 0, or 2 after the user's error."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.readme")
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.readme",
+        description="Write the table of a study's figures into a file, between its marks.",
+    )
     parser.add_argument("file", type=Path, help="the file with the marks")
     parser.add_argument("study", type=Path, help="a study with a report")
     chosen = parser.parse_args(arguments)
     try:
-        text = chosen.file.read_text(encoding="utf-8")
+        text = chosen.file.read_text(encoding="utf-8") if chosen.file.is_file() else ""
         before, begin, rest = text.partition(BEGIN)
         _, end, after = rest.partition(END)
         if not begin or not end:

@@ -163,17 +163,21 @@ def scope(study: Study) -> str:
     cells = study.networks
     varied = [
         several(cells[name].nunique(), noun)
+        if cells[name].nunique() > 1
+        else f"{noun} {cells[name].iloc[0]}"
         for name, noun in (
             ("activation", "activation"),
             ("init", "initializer"),
             ("data", "data set"),
             ("optim", "optimizer"),
+            ("width", "width"),
         )
     ]
     depths = sorted(int(depth) for depth in cells["depth"].unique())
     trained = cells[cells["steps"] > 0]
     rates = sorted(trained["lr"].unique())
-    text = f"{joined(varied)}; depth {joined([str(depth) for depth in depths])}"
+    text = joined(varied)
+    text = f"{text[0].upper()}{text[1:]}; depth {joined([str(depth) for depth in depths])}"
     if len(trained):
         text += (
             f"; trained for {joined([f'{int(one):,}' for one in sorted(trained['steps'].unique())])} "

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import expit
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def gradient_slope(signal_grad_rms: ArrayLike) -> float | None:
     usable = np.isfinite(values) & (values > 0)
     if usable.sum() < 3:
         return None
-    return float(-stats.linregress(layers[usable], np.log10(values[usable])).slope)
+    # scipy's linregress gives the same slope, with tests that nobody asked for, in ten times the time
+    places, logs = layers[usable] - layers[usable].mean(), np.log10(values[usable])
+    return float(-(places @ (logs - logs.mean())) / (places @ places))
 
 
 def student_intervals(
@@ -182,3 +185,85 @@ def holm(p: ArrayLike) -> np.ndarray:
     factors = np.arange(len(order), 0, -1)
     found[order] = np.minimum(1.0, np.maximum.accumulate(factors * values[order]))
     return found
+
+
+@dataclass(frozen=True)
+class RocAreas:
+    """Areas under the ROC curves of several scores of the same networks.
+
+    Attributes:
+        areas: ``[score]``: chance that a positive network scores above a negative one, ties half.
+        covariance: ``[score, score]``: of the areas; NaN where networks of either kind come from
+            fewer than two clusters.
+        clusters: of those with positive and of those with negative networks the smaller number.
+    """
+
+    areas: np.ndarray
+    covariance: np.ndarray
+    clusters: int
+
+
+def roc_areas(scores: ArrayLike, positive: ArrayLike, clusters: ArrayLike) -> RocAreas:
+    """Return areas under ROC curves whose variance allows for networks that resemble each other.
+
+    With clusters of one network the covariance is that of DeLong et al. 1988. Source: Obuchowski
+    1997, Biometrics 53:567, section 3: variance of one area and covariance of two.
+
+    Args:
+        scores: ``[network, score]``, high where a network is said to be positive; ±∞ have their
+            place, NaN has none.
+        positive: ``[network]``: which networks are positive; some are, and some are not.
+        clusters: ``[network]``: within a cluster networks may depend on each other.
+
+    Raises:
+        ValueError: a score is NaN, or the networks are of one kind.
+    """
+    values, chosen = np.asarray(scores, dtype=float), np.asarray(positive, dtype=bool)
+    if np.isnan(values).any() or chosen.all() or not chosen.any():
+        raise ValueError("an ROC curve needs networks of both kinds with scores that are numbers")
+    names, members = np.unique(np.asarray(clusters), return_inverse=True)
+    ranks = stats.rankdata(values, axis=0)
+    parts, many = [], []
+    for kind in (chosen, ~chosen):
+        # how many of the other kind a network is above: its rank among all less that among its own
+        above = (ranks[kind] - stats.rankdata(values[kind], axis=0)) / (~kind).sum()
+        components = above if kind is chosen else 1 - above
+        areas = components.mean(axis=0)
+        sums = np.zeros((len(names), values.shape[1]))
+        np.add.at(sums, members[kind], (components - areas) / kind.sum())
+        parts.append(sums)
+        many.append(len(np.unique(members[kind])))
+    if min(many) < 2:
+        return RocAreas(areas, np.full((values.shape[1],) * 2, math.nan), min(many))
+    ours, theirs = parts
+    across = ours.T @ theirs * len(names) / (len(names) - 1)
+    covariance = (
+        ours.T @ ours * many[0] / (many[0] - 1)
+        + theirs.T @ theirs * many[1] / (many[1] - 1)
+        + across
+        + across.T
+    )
+    return RocAreas(areas, covariance, min(many))
+
+
+def area_interval(
+    area: float, variance: float, clusters: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of an area under an ROC curve, made on the logit scale to stay in [0, 1].
+
+    Args:
+        area: the area.
+        variance: its variance.
+        clusters: independent ones behind it; Student's t has one degree of freedom less.
+        level: the interval's coverage.
+
+    Returns:
+        Lower and upper end; NaN where the area is 0 or 1, or its variance is not known: networks
+        that are told apart without exception do not say how much that is due to luck.
+    """
+    if not 0 < area < 1 or not variance >= 0:
+        return math.nan, math.nan
+    logit = math.log(area / (1 - area))
+    half = float(stats.t.ppf(0.5 + level / 2, clusters - 1))
+    half *= math.sqrt(variance) / (area * (1 - area))
+    return float(expit(logit - half)), float(expit(logit + half))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +96,8 @@ FAULT = "#B2182B"
 _SETTINGS: dict[str, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
+    # where a title goes by itself; to be told so spares every panel a search at each drawing
+    "axes.titley": 1.0,
     "axes.labelsize": 9.0,
     "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0,
@@ -178,9 +182,19 @@ def save(figure: Figure, folder: Path, slug: str) -> None:
     """Write a figure as SVG and PNG whose bytes depend on what is drawn alone, and close it."""
     # some settings are read only now, the salt of the ids among them
     with house_style():
-        figure.savefig(folder / f"{slug}.svg", metadata={"Date": None, "Creator": None})
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        (folder / f"{slug}.svg").write_text(
+            shortened(drawn.getvalue()), encoding="utf-8", newline="\n"
+        )
         figure.savefig(folder / f"{slug}.png", metadata={"Software": None})
     plt.close(figure)
+
+
+def shortened(svg: str) -> str:
+    """Return an SVG with places to a hundredth of a point and without indentation, a third smaller."""
+    placed = re.sub(r"(?<!scale\()\b(\d+\.\d\d)\d+", r"\1", svg)
+    return re.sub(r"\n\s+", "\n", placed)
 
 
 def percent() -> matplotlib.ticker.PercentFormatter:

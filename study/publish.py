@@ -24,8 +24,8 @@ from study.errors import StoreError, StudyError
 from study.schema import TABLES
 from study.store import Commit, Store, final_commits
 
-KEPT_BITS = 20
-"""Significant bits of a measured number: a relative error below 5e-7, which no figure shows."""
+KEPT_BITS = 16
+"""Significant bits of a quantity of a layer: a relative error below 8e-6, which no figure shows."""
 
 ORDER = {"cells": ("cell",), "curves": ("cell", "step"), "layers": ("cell", "step", "layer")}
 
@@ -33,7 +33,8 @@ ORDER = {"cells": ("cell",), "curves": ("cell", "step"), "layers": ("cell", "ste
 def publish(source: Path, target: Path) -> int:
     """Write a small copy of a study and return how many networks it holds.
 
-    Layers and final numbers are rounded to `KEPT_BITS`; curves keep every bit, at probe steps only.
+    Layers are rounded to `KEPT_BITS`. Curves keep every bit, at probe steps only, and so do final
+    scores: rounding could break a tie between two learning rates.
     Packs that were made in the same environment become one.
 
     Args:
@@ -94,8 +95,7 @@ def _merged(name: str, tables: Sequence[pa.Table]) -> pa.Table:
     if name == "curves":
         return _sorted(name, table.filter(pc.is_valid(table["test_loss"])))
     for index, field in enumerate(table.schema):
-        measured = name == "layers" or field.name.startswith("final_")
-        if measured and pa.types.is_floating(field.type):
+        if name == "layers" and pa.types.is_floating(field.type):
             column = table[field.name]
             values = rounded(column.to_numpy(), KEPT_BITS)
             known = pa.array(values, mask=column.is_null().to_numpy())
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Publish a study; return 0, or 2 after an error the user can mend."""
     parser = argparse.ArgumentParser(
         prog="python -m study.publish",
-        description="Write a small copy of a study: one record instead of one a pack, layers and final "
-        f"numbers rounded to {KEPT_BITS} significant bits, curves at probe steps only. Figures are "
+        description="Write a small copy of a study: one record instead of one a pack, quantities of "
+        f"layers rounded to {KEPT_BITS} significant bits, curves at probe steps only. Figures are "
         "drawn from it as from any study.",
     )
     parser.add_argument("source", type=Path, help="the study's folder, outputs/<name>")

@@ -807,9 +807,9 @@ def test_modules_of_the_users_count_and_libraries_do_not(fresh: Path) -> None:
 def test_an_own_data_set_and_optimizer_work_too(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import numpy as np, torch\n"
-        "from study.datasets import DATASETS, Sizes\n"
+        "from study.datasets import DATASETS, Traits\n"
         "from study.optimizers import OPTIMIZERS\n"
-        "@DATASETS.register(Sizes(train=100, validation=50, test=50))\n"
+        "@DATASETS.register(Traits(train=100, validation=50, test=50))\n"
         "def stripes(*, period: float = 1.0):\n"
         "    x = np.random.default_rng(0).uniform(-2, 2, (200, 3)).astype(np.float32)\n"
         "    return x, (x[:, 0] // period % 2).astype(np.int32)\n"

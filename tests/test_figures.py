@@ -47,6 +47,9 @@ def marks(axis):
     return [line.get_marker() for line in drawn if line.get_marker() != "None"]
 
 
+BY_CHANCE = (figures.dead_units, figures.unit_fates)
+"""Figures of dead units: whether there is one is up to chance."""
+
 ROWS = ["sigmoid", "relu", "identity"]
 COLUMNS = ["zeros", "normal (std 0.05)", "normal (std 1e+80)", "he_normal"]
 
@@ -258,9 +261,34 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "absent"),
     [
-        ({"depth": 1}, ["atlas", "slope", "trainability", "rate_map", "dead_units"]),
-        ({"depth": 3, "steps": 0}, ["slope", "trainability", "rate_map"]),
-        ({"depth": 8}, ["rate_map"]),
+        (
+            {"depth": 1},
+            [
+                "atlas",
+                "slope",
+                "gradients_by_layer",
+                "trainability",
+                "rate_map",
+                "dead_units",
+                "unit_fates",
+                "saturated",
+                "update_ratio",
+                "predictors",
+            ],
+        ),
+        (
+            {"depth": 3, "steps": 0},
+            [
+                "slope",
+                "trainability",
+                "rate_map",
+                "update_ratio",
+                "unit_fates",
+                "saturated",
+                "predictors",
+            ],
+        ),
+        ({"depth": 8}, ["rate_map", "saturated", "predictors"]),
     ],
 )
 def test_a_figure_that_does_not_apply_says_why_and_the_others_are_drawn(tmp_path, settings, absent):
@@ -272,7 +300,7 @@ def test_a_figure_that_does_not_apply_says_why_and_the_others_are_drawn(tmp_path
         if drawer.__name__ in absent:
             with pytest.raises(figures.NotApplicable, match=r"\w+ \w+ \w+"):
                 drawer(study)
-        elif drawer is not figures.dead_units:  # whether a unit is dead is up to chance
+        elif drawer not in BY_CHANCE:
             drawer(study) if settings["depth"] > 1 else None
     figures.coverage.drawing(study)
 

@@ -50,13 +50,12 @@ def test_the_copy_holds_every_row_with_its_settings_and_its_numbers_rounded(
     for original, kept in zip(*found, strict=True):
         for name, one, other in zip(names, original, kept, strict=True):
             if isinstance(one, float) and math.isfinite(one):
-                measured = table == "layers" or name.startswith("final_")
-                tolerance = RELATIVE if measured else 0
+                tolerance = RELATIVE if table == "layers" else 0
                 assert other == pytest.approx(one, rel=tolerance, abs=0), name
                 inexact += one != other
             else:
                 assert repr(one) == repr(other), name
-    assert (inexact > 0) == (table != "curves")
+    assert (inexact > 0) == (table == "layers")
 
 
 def test_the_copy_is_one_pack_an_environment_and_continues_like_the_study(

@@ -77,8 +77,10 @@ def test_a_study_command_runs_and_its_study_can_be_reported(words, tmp_path):
         said = run(report, tmp_path)
         assert f"Report: outputs/{name}/report/index.html" in said
     if name == "mine":
-        (code,) = [block for block in blocks("python") if "open_study" in block]
-        assert "decades" in run(["python", "-c", code], tmp_path)
+        query, notebook = [block for block in blocks("python") if "open_study" in block]
+        assert "decades" in run(["python", "-c", query], tmp_path)
+        assert "smallest" in run(["python", "-c", notebook], tmp_path)
+        assert (tmp_path / "atlas.png").stat().st_size > 10_000
 
 
 def own_file() -> str:
@@ -94,21 +96,21 @@ def test_the_example_of_own_functions_works_as_written(tmp_path):
     said = run([*first, *SMALL.split()], tmp_path)
     assert "8 networks in outputs/elu: 8 ok." in said
     said = run([*second, *SMALL.split()], tmp_path)
-    assert "2 networks in outputs/elu: 2 ok" in said
+    assert "2 networks in outputs/alpha: 2 ok" in said
     (report,) = [line for line in commands("python -m analysis") if line[3] == "outputs/elu"]
     assert "Report: outputs/elu/report/index.html" in run(report, tmp_path)
     (compare,) = commands("python -m analysis compare")
     said = run(compare, tmp_path)
     assert "Comparison: outputs/elu/compare/elu-relu/index.html" in said
     code = (
-        "from analysis import open_study; con = open_study('outputs/elu'); "
-        "print(con.execute(\"SELECT init, settings->'$.activation.alpha', h_mean FROM cells "
-        "JOIN layers USING (cell) WHERE activation = 'elu' AND depth = 2 AND layer = 1 AND step = 0 "
-        'ORDER BY ALL").fetchall())'
+        "from analysis import open_study; print([row for name in ('elu', 'alpha') for row in "
+        "open_study('outputs/' + name).execute(\"SELECT init, settings->'$.activation.alpha', h_mean "
+        "FROM cells JOIN layers USING (cell) WHERE activation = 'elu' AND depth = 2 AND layer = 1 AND "
+        'step = 0 ORDER BY ALL").fetchall()])'
     )
     rows = eval(run(["python", "-c", code], tmp_path))
     assert [(init, float(alpha)) for init, alpha, _ in rows] == [
-        ("he_fan_out", 1.0), ("he_normal", 0.5), ("he_normal", 1.0), ("he_normal", 2.0),
+        ("he_fan_out", 1.0), ("he_normal", 1.0), ("he_normal", 0.5), ("he_normal", 2.0),
     ]  # fmt: skip
     assert len({mean for *_, mean in rows}) == 4
 
@@ -126,7 +128,7 @@ def test_the_example_of_an_entry_point_works_as_written(tmp_path):
     (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
     command = [word for word in OWN_COMMANDS[1] if word not in ("--use", "my_units.py")]
     paths = os.pathsep.join([str(ROOT), str(path.parent.parent)])
-    assert "2 networks in outputs/elu: 2 ok." in run([*command, *SMALL.split()], tmp_path, paths)
+    assert "2 networks in outputs/alpha: 2 ok." in run([*command, *SMALL.split()], tmp_path, paths)
 
 
 SHIPPED = [

@@ -62,9 +62,9 @@ def test_every_part_has_one_task(study):
 
 
 def test_trainability_of_a_regression_is_drawn_in_r2(study, diabetes):
-    drawing = figures.trainability(study, diabetes)
+    drawing = figures.trainability.drawing(study, diabetes)
     axis = drawing.figure.axes[0]
-    drawing.figure.canvas.draw()
+    drawing.figure.draw_without_rendering()
     assert axis.get_ylabel() == "test R² at the best rate"
     assert not any("%" in tick.get_text() for tick in axis.get_yticklabels())
     ok = diabetes.cells[diabetes.cells["status"] == "ok"]
@@ -84,7 +84,7 @@ def test_a_condition_below_the_axis_is_marked_at_its_edge_and_not_left_out(study
     chosen = bad["init"] == "normal (std 1)"
     bad.loc[chosen, "status"] = "ok"
     bad.loc[chosen, "final_test_r2"] = -40.0
-    drawing = figures.trainability(study, replace(diabetes, cells=bad))
+    drawing = figures.trainability.drawing(study, replace(diabetes, cells=bad))
     below = []
     for axis in drawing.figure.axes[:3]:
         marks = [line for line in axis.lines if line.get_marker() == "v"]
@@ -94,11 +94,13 @@ def test_a_condition_below_the_axis_is_marked_at_its_edge_and_not_left_out(study
     assert sorted(below) == [0, 0, 2]  # one panel, both depths
     assert "Triangle at the lower edge: the mean lies below it." in drawing.caption
     kept = diabetes.cells[diabetes.cells["init"] == "he_normal"]
-    assert "Triangle" not in figures.trainability(study, replace(diabetes, cells=kept)).caption
+    assert (
+        "Triangle" not in figures.trainability.drawing(study, replace(diabetes, cells=kept)).caption
+    )
 
 
 def test_the_rate_map_of_a_regression_begins_at_r2_0(study, diabetes):
-    drawing = figures.rate_map(study, diabetes)
+    drawing = figures.rate_map.drawing(study, diabetes)
     bar = drawing.figure.axes[-1]
     low, high = bar.get_xlim()
     assert low == 0

@@ -1,26 +1,50 @@
 """The figures of the report, each a function of an opened study that returns a matplotlib figure."""
 
+from analysis.figures.activation_shapes import activation_shapes
 from analysis.figures.atlas import atlas
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
+from analysis.figures.distribution_of_z import distribution_of_z
+from analysis.figures.gradient_over_training import gradient_over_training
+from analysis.figures.gradients_by_layer import gradients_by_layer
 from analysis.figures.overview import overview
 from analysis.figures.packing import packing
+from analysis.figures.predictors import predictors
 from analysis.figures.rate_map import rate_map
+from analysis.figures.saturated import saturated
+from analysis.figures.second_moment import second_moment
 from analysis.figures.slope import slope
 from analysis.figures.trainability import trainability
+from analysis.figures.unit_fates import unit_fates
+from analysis.figures.update_ratio import update_ratio
 
-START: tuple[FigureFunction, ...] = (atlas, signal_by_layer, weight_by_layer, slope, collapse)
+START: tuple[FigureFunction, ...] = (
+    atlas,
+    gradients_by_layer,
+    signal_by_layer,
+    weight_by_layer,
+    slope,
+    collapse,
+)
 """Figures of fresh weights, in the order of the report."""
 
-TRAINING: tuple[FigureFunction, ...] = (trainability, rate_map, dead_units)
+TRAINING: tuple[FigureFunction, ...] = (
+    trainability,
+    predictors,
+    rate_map,
+    dead_units,
+    unit_fates,
+    saturated,
+    update_ratio,
+)
 """Figures of trained networks, in the order of the report."""
 
-START_APPENDIX: tuple[FigureFunction, ...] = ()
+START_APPENDIX: tuple[FigureFunction, ...] = (second_moment, distribution_of_z, activation_shapes)
 """Further figures of fresh weights, in the order of the report."""
 
-TRAINING_APPENDIX: tuple[FigureFunction, ...] = (packing,)
+TRAINING_APPENDIX: tuple[FigureFunction, ...] = (gradient_over_training, packing)
 """Further figures of trained networks, in the order of the report."""
 
 __all__ = [
@@ -31,15 +55,24 @@ __all__ = [
     "Drawing",
     "FigureFunction",
     "NotApplicable",
+    "activation_shapes",
     "atlas",
     "collapse",
     "coverage",
     "dead_units",
+    "distribution_of_z",
+    "gradient_over_training",
+    "gradients_by_layer",
     "overview",
     "packing",
+    "predictors",
     "rate_map",
+    "saturated",
+    "second_moment",
     "signal_by_layer",
     "slope",
     "trainability",
+    "unit_fates",
+    "update_ratio",
     "weight_by_layer",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
 from analysis import layout, style
@@ -100,6 +101,9 @@ def _panel(axis: Axes, panel: pd.DataFrame, depths: list[int], norm: Normalize) 
     axis.set_ylim(len(depths) - 0.5, -0.5)
     widest = max(depths) - 1
     axis.set_xlim(0.5, widest + 0.5)
+    # the limits stand; finding them anew for every row takes time
+    axis.set_autoscale_on(False)
+    frames: list[list[tuple[float, float]]] = []
     for place, depth in enumerate(depths):
         row = panel[panel["depth"] == depth].set_index("layer")
         if row.empty:
@@ -113,14 +117,13 @@ def _panel(axis: Axes, panel: pd.DataFrame, depths: list[int], norm: Normalize) 
         axis.pcolormesh(
             edges, [place - 0.45, place + 0.45], values[None, :], cmap=style.diverging(), norm=norm
         )
-        axis.plot(
-            [0.5, depth - 0.5, depth - 0.5, 0.5, 0.5],
-            [place - 0.45, place - 0.45, place + 0.45, place + 0.45, place - 0.45],
-            color="#999999", linewidth=0.4,
-        )  # fmt: skip
+        right, low, high = depth - 0.5, place - 0.45, place + 0.45
+        frames.append([(0.5, low), (right, low), (right, high), (0.5, high), (0.5, low)])
         for column, marker in (("zeros", "v"), ("nonfinite", "x")):
             faulty = row.index[row[column] > 0]
-            axis.plot(faulty, [place] * len(faulty), marker, color="black", markersize=3)
+            if len(faulty):
+                axis.plot(faulty, [place] * len(faulty), marker, color="black", markersize=3)
+    axis.add_collection(LineCollection(frames, colors="#999999", linewidths=0.4), False)
     first = panel[(panel["layer"] == 1) & (panel["depth"] == panel["depth"].max())].iloc[0]
     if np.isfinite(first["mean"]) and first["depth"] > 2:
         axis.annotate(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -107,6 +109,21 @@ def trained(study: Study, variant: Variant | None) -> Variant:
     return variant
 
 
+def needs(study: Study, columns: Iterable[str], what: str) -> None:
+    """Refuse a figure of quantities that were not measured when the records were made.
+
+    Args:
+        study: an opened study.
+        columns: those of ``layers`` that it draws.
+        what: what they hold.
+
+    Raises:
+        NotApplicable: one of them is not there.
+    """
+    if not set(columns) <= set(study.connection.table("layers").columns):
+        raise NotApplicable(f"the records do not hold {what}")
+
+
 def highest(drawn: pd.DataFrame) -> float:
     """Return the upper end of the highest mean or interval, 0 of none."""
     values = drawn[["mean", "high"]].to_numpy(dtype=float)
@@ -129,6 +146,7 @@ def depth_lines(
         table: rows of one panel with ``depth``, ``layer``, ``mean``, ``low``, ``high``.
         colours: colour of each depth.
     """
+    shapes: list[tuple[np.ndarray, Any]] = []
     # the deepest first and widest: where depths coincide the shorter lines are seen on the longer
     for place, depth in enumerate(sorted(table["depth"].unique(), reverse=True)):
         part, colour = table[table["depth"] == depth], colours[depth]
@@ -136,24 +154,82 @@ def depth_lines(
             part["layer"], part["mean"], color=colour, linewidth=max(1.2, 2.4 - 0.4 * place),
             solid_capstyle="butt",
         )  # fmt: skip
-        axis.fill_between(
-            part["layer"], part["low"], part["high"], color=colour, alpha=0.25, linewidth=0
+        shapes += [(shape, colour) for shape in _bands(part["layer"].to_numpy(), part)]
+    _add_bands(axis, shapes)
+
+
+def banded_lines(
+    axis: Axes,
+    lines: Sequence[tuple[np.ndarray, pd.DataFrame]],
+    colours: Sequence[Any],
+    **look: Any,
+) -> None:
+    """Draw lines with bands as two artists, however many lines there are.
+
+    Args:
+        axis: the panel; its limits are not touched.
+        lines: of each line the places ``[point]`` and the rows ``mean``, ``low``, ``high``; it breaks
+            where its mean is not finite, and so does its band.
+        colours: colour of each line.
+        look: for the lines' ``LineCollection``.
+    """
+    paths, shapes = [], []
+    for (places, rows), colour in zip(lines, colours, strict=True):
+        mean = rows["mean"].to_numpy(dtype=float)
+        paths.append(np.column_stack([places, mean]))
+        shapes += [(shape, colour) for shape in _bands(places, rows)]
+        # a point between two that are no number would not be seen
+        alone = np.isfinite(mean)
+        alone[1:] &= ~np.isfinite(mean[:-1])
+        alone[:-1] &= ~np.isfinite(mean[1:])
+        if alone.any():
+            axis.plot(places[alone], mean[alone], ".", color=colour, markersize=4)
+    _add_bands(axis, shapes)
+    settings = {"linewidths": 1.4} | look
+    axis.add_collection(LineCollection(paths, colors=colours, **settings), False)
+
+
+def _bands(places: np.ndarray, rows: pd.DataFrame) -> list[np.ndarray]:
+    """Return the outlines ``[vertex, 2]`` of a band, one for each stretch without a gap."""
+    low, high = rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
+    known = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
+    runs = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
+    return [
+        np.concatenate(
+            [
+                np.column_stack([places[run], low[run]]),
+                np.column_stack([places[run], high[run]])[::-1],
+            ]
         )
+        for run in runs
+        if len(run) > 1
+    ]
 
 
-def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True) -> None:
+def _add_bands(axis: Axes, shapes: Sequence[tuple[np.ndarray, Any]]) -> None:
+    """Draw bands, each in its colour, as one artist."""
+    outlines, colours = [shape for shape, _ in shapes], [colour for _, colour in shapes]
+    axis.add_collection(
+        PolyCollection(outlines, facecolors=colours, alpha=0.25, linewidth=0), False
+    )
+
+
+def fault_marks(axis: Axes, table: pd.DataFrame, zeros: bool = True, x: str = "layer") -> None:
     """Mark at the panel's edges the layers where networks have exactly 0 or no finite number.
 
     Args:
         axis: the panel.
         table: rows of one panel with ``layer``, ``zeros`` and ``nonfinite``.
         zeros: whether zero cannot be drawn on this axis.
+        x: the column that stands on the x axis, if it is not the layer.
     """
     place = axis.get_xaxis_transform()
     for column, height, marker in (("zeros", 0.04, "v"), ("nonfinite", 0.96, "x")):
         if column == "zeros" and not zeros:
             continue
-        layers = table.loc[table[column] > 0, "layer"].unique()
+        layers = table.loc[table[column] > 0, x].unique()
+        if not len(layers):
+            continue
         axis.plot(
             layers, [height] * len(layers), marker, transform=place, color=style.FAULT, markersize=4,
             clip_on=False, linestyle="none",
@@ -171,10 +247,16 @@ def depth_legend(
         Line2D([], [], color=colour, linewidth=2, label=f"depth {depth}")
         for depth, colour in colours.items()
     ]
+    legend_above(figure, [*handles, *fault_handles(table)], note)
+
+
+def fault_handles(table: pd.DataFrame) -> list[Artist]:
+    """Return legend entries of the fault marks that occur in a table."""
+    handles: list[Artist] = []
     marks = {"zeros": ("v", "exactly 0"), "nonfinite": ("x", "infinite or NaN")}
     for column, (marker, label) in marks.items():
         if column in table and table[column].any():
             handles.append(
                 Line2D([], [], color=style.FAULT, marker=marker, linestyle="none", label=label)
             )
-    legend_above(figure, handles, note)
+    return handles

@@ -52,7 +52,7 @@ def signal_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     Raises:
         NotApplicable: no network has hidden layers.
     """
-    return _draw(
+    return draw(
         study,
         variant,
         "signal_grad_rms",
@@ -74,7 +74,7 @@ def weight_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     Raises:
         NotApplicable: no network has hidden layers.
     """
-    return _draw(
+    return draw(
         study,
         variant,
         "weight_grad_norm",
@@ -97,7 +97,7 @@ def collapse(study: Study, variant: Variant | None = None) -> Drawing:
     Raises:
         NotApplicable: no network has hidden layers.
     """
-    return _draw(
+    return draw(
         study,
         variant,
         "z_collapse",
@@ -110,7 +110,7 @@ def collapse(study: Study, variant: Variant | None = None) -> Drawing:
     )
 
 
-def _draw(
+def draw(
     study: Study, variant: Variant | None, quantity: str, title: str, see: str, log: bool = True
 ) -> Drawing:
     variant = started(study, variant)

@@ -148,7 +148,7 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
         np.ma.masked_invalid(grid.to_numpy(dtype=float)),
         cmap=_map(), vmin=0, vmax=1,
     )  # fmt: skip
-    named = _named(steps, axis.get_window_extent().width / axis.figure.dpi)
+    named = named_steps(steps, axis.get_window_extent().width / axis.figure.dpi)
     axis.set_xticks(named, labels=[f"{steps[index]:g}" for index in named] if last else [])
     axis.set_yticks(sorted({1, (len(layers) + 1) // 2, len(layers)}))
     axis.set_ylim(0.5, len(layers) + 0.5)
@@ -165,7 +165,7 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if np.isfinite(share) else "no number"
 
 
-def _named(steps: list[int], width: float) -> list[int]:
+def named_steps(steps: list[int], width: float) -> list[int]:
     """Return the places of the steps that get a label: 0, the last, and what is nearest to 1, 10, 100 …
 
     Args:

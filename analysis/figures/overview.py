@@ -140,8 +140,9 @@ def _painters(study: Study, drawn: pd.DataFrame) -> dict[str, Painter]:
         found |= {"gradient": gradient, "collapse": collapse}
     if drawn["networks"].notna().any():
         judged = score_of(study.trained[0].cells)
-        top = float(np.nanmax([*drawn["score"], judged.chance + 0.01]))
-        scale = Normalize(judged.chance, top)
+        bottom = judged.chance if np.isfinite(judged.chance) else 0.0
+        top = max([bottom + 0.01, *drawn["score"].dropna()])
+        scale = Normalize(bottom, top)
 
         def score(row: pd.Series) -> tuple[tuple[float, float, float, float], str] | None:
             if np.isfinite(row["score"]):

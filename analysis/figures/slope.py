@@ -29,12 +29,9 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     )
     if layers.empty:
         return pd.DataFrame(columns=[*AXES, "mean", "low", "high", "networks", "undefined"])
-    slopes = [
-        (*key, gradient_slope(part["signal_grad_rms"]))
-        for key, part in layers.groupby([*AXES, "cell"], sort=True)
-    ]
-    frame = pd.DataFrame(slopes, columns=[*AXES, "cell", "slope"])
-    frame["slope"] = frame["slope"].astype(float)
+    keys = [*AXES, "cell"]
+    gradients = layers.groupby(keys, sort=True)["signal_grad_rms"].agg(list)
+    frame = gradients.map(gradient_slope).astype(float).rename("slope").reset_index()
     frame["undefined"] = frame["slope"].isna()
     counts = frame.groupby(AXES)["undefined"].sum().reset_index()
     return student_intervals(frame, AXES, "slope").merge(counts, on=AXES)

@@ -22,7 +22,7 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
     """Return what became of the networks in training.
 
     Args:
-        tables: by figure, those of ``trainability``, ``rate_map`` and ``dead_units``.
+        tables: by figure, those of ``trainability``, ``predictors``, ``rate_map`` and ``dead_units``.
         variant: the networks.
     """
     score, linear = score_of(variant.cells), linear_score(variant.cells)
@@ -38,6 +38,8 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
     found = [*_best(best, score, beside), *_deepest(best, score, np.isfinite(linear)), *_edge(best)]
     if "rate_map" in tables:
         found += _too_fast(tables["rate_map"])
+    if "predictors" in tables:
+        found += _telling(tables["predictors"])
     if "dead_units" in tables:
         found += _dying(tables["dead_units"])
     return found
@@ -172,6 +174,40 @@ def _too_fast(rates: pd.DataFrame) -> list[Finding]:
         f"diverge ({named}); at rate {safe_rate:g} none does."
     )
     return [Finding(text, "rate_map")]
+
+
+def _telling(drawn: pd.DataFrame) -> list[Finding]:
+    """Say which number, known at the start, tells best which networks will train."""
+    areas = drawn[drawn["bin"] == "all"]
+    everywhere = areas[areas["networks"] == areas["networks"].max()]
+    best = everywhere.iloc[0]
+    text = (
+        f"Of {several(len(everywhere), 'number')} known at the start, {best['predictor']} "
+        f"({best['says']}) tells best which of {several(int(best['networks']), 'network')} train: area "
+        f"under the ROC curve {_area(best)}"
+    )
+    if len(everywhere) > 1:
+        second = everywhere.iloc[1]
+        text += f"; next {second['predictor']}, {_area(second)}"
+        if np.isfinite(second["behind_low"]):
+            clear = second["behind_low"] > 0
+            text += (
+                f", behind by {second['behind']:.2f} [{_signed(second['behind_low'])}, "
+                f"{_signed(second['behind_high'])}] on the same networks, which is "
+                f"{'beyond' if clear else 'not beyond'} doubt"
+            )
+    return [Finding(f"{text}.", "predictors")]
+
+
+def _area(row: pd.Series) -> str:
+    """Return an area with its interval, ``"0.90 [0.82, 0.95]"``, as far as it has one."""
+    if not np.isfinite(row["low"]):
+        return f"{row['area']:.2f}"
+    return f"{row['area']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _signed(number: float) -> str:
+    return f"{round(number, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _dying(dead: pd.DataFrame) -> list[Finding]:

@@ -1,0 +1,150 @@
+"""Gradients by layer: that of the signal and that of the weights in one panel, and why they differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis import layout, style
+from analysis.figures.base import (
+    Drawing,
+    FigureFunction,
+    NotApplicable,
+    banded_lines,
+    fault_handles,
+    fault_marks,
+    networks,
+    started,
+)
+from analysis.frames import Study, Variant
+from analysis.labels import in_order
+from analysis.statistics import log_statistics
+
+TITLE = "Why does the weight gradient not show what the signal gradient shows?"
+
+LOOKS: dict[str, Any] = {"signal_grad_rms": "-", "weight_grad_norm": (0, (3, 1.5))}
+"""How the line of each gradient is dashed."""
+
+INK = "#222222"
+
+AXES = ["activation", "init", "depth", "quantity", "layer"]
+
+
+def table(study: Study, variant: Variant) -> pd.DataFrame:
+    """Return log10 of both gradients relative to the last hidden layer, in the deepest networks.
+
+    Columns: ``activation, init, depth``, ``quantity`` (``signal_grad_rms`` or ``weight_grad_norm``),
+    ``layer`` and what `analysis.statistics.log_statistics` returns.
+    """
+    deepest = int(variant.cells["depth"].max())
+    layers = study.layers(
+        f"{variant.where} AND depth = {deepest}", list(LOOKS), "step = 0 AND layer < depth"
+    )
+    last = layers[layers["layer"] == layers["depth"] - 1].set_index("cell")
+    parts = []
+    for quantity in LOOKS:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = layers[quantity] / layers["cell"].map(last[quantity])
+        # 0/0 says less than that nothing arrives
+        relative = relative.mask(layers[quantity] == 0, 0.0)
+        parts.append(layers.assign(quantity=quantity, relative=relative))
+    return log_statistics(pd.concat(parts), AXES, "relative")
+
+
+@FigureFunction
+def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
+    """Draw signal and weight gradient against the layer at the greatest depth, relative to its end.
+
+    Args:
+        study: an opened study.
+        variant: one of ``study.starts``; default the first.
+
+    Raises:
+        NotApplicable: no measured network has two hidden layers.
+    """
+    variant = started(study, variant)
+    deepest = int(variant.cells["depth"].max())
+    if deepest < 3:
+        raise NotApplicable("a way through layers needs at least two hidden ones, depth 3")
+    drawn = table(study, variant)
+    activations = in_order(variant.cells["activation"], style.ACTIVATIONS)
+    inits = in_order(variant.cells["init"], style.INITIALIZERS)
+    colours = style.colours(activations)
+    with style.house_style():
+        figure, axes = layout.panel_grid(
+            activations, inits, (1.75, 0.95), row_colours=colours, gap=0.18
+        )
+        for activation, row in zip(activations, axes, strict=True):
+            for init, axis in zip(inits, row, strict=True):
+                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
+                _panel(axis, panel, colours[activation])
+        _scale(axes[0, 0], drawn, deepest)
+        for axis in axes[-1]:
+            axis.set_xlabel("layer")
+        names = ("signal gradient (in the activation's colour)", "weight gradient")
+        handles = [
+            Line2D([], [], color=INK, linestyle=look, label=name)
+            for look, name in zip(LOOKS.values(), names, strict=True)
+        ]
+        layout.legend_above(
+            figure,
+            [*handles, *fault_handles(drawn)],
+            f"upwards: decades since the last hidden layer, depth {deepest} (linear within ±1)",
+        )
+    count = int((variant.cells["depth"] == deepest).sum())
+    return Drawing(
+        TITLE,
+        f"Both gradients at the start by layer, counted from the input, relative to the last hidden "
+        f"layer, in the deepest networks (depth {deepest}, {networks(count)}): mean of log10 over seeds "
+        "and, as a band, its 95 % Student interval; the axis is linear within ±1 decade and logarithmic "
+        "beyond. Solid: the gradient of the pre-activations; "
+        "dashed: that of the weights. The weight gradient of a layer is the signal that enters it times "
+        "the gradient that comes back to it. For ReLU and its leaky kin with biases of zero a larger "
+        "weight makes the one grow by the factor by which it makes the other shrink: dashed stays flat "
+        "while solid vanishes or explodes (⟨W, ∂L/∂W⟩ is the same in every layer). Where the signal keeps "
+        "its size, as in a sigmoid that is never far from ½, the two fall together.",
+        f"Small multiples, {len(activations)} activations by {len(inits)} initializers: relative signal "
+        "and weight gradient against the layer.",
+        figure,
+        drawn,
+    )
+
+
+def _panel(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
+    if panel.empty:
+        layout.not_run(axis)
+        return
+    # the limits are set once for all panels
+    axis.set_autoscale_on(False)
+    axis.axhline(0, color="#999999", linewidth=0.7)
+    lines = []
+    for quantity in LOOKS:
+        part = panel[panel["quantity"] == quantity]
+        ends = {key: _place(part[key]) for key in ("mean", "low", "high")}
+        lines.append((part["layer"].to_numpy(), part.assign(**ends)))
+    banded_lines(axis, lines, [colour, INK], linestyles=list(LOOKS.values()), linewidths=[2.0, 1.3])
+    fault_marks(axis, panel)
+
+
+def _place(decades: pd.Series) -> pd.Series:
+    """Return heights: decades within ±1, and a unit for every factor of 10 in decades beyond."""
+    beyond = np.log10(decades.abs().clip(lower=1.0))
+    return decades.clip(-1.0, 1.0) + np.sign(decades) * beyond
+
+
+def _scale(axis: Axes, drawn: pd.DataFrame, deepest: int) -> None:
+    layout.layer_ticks(axis, deepest - 1)
+    axis.set_xlim(1, deepest - 1)
+    ends = drawn[["mean", "low", "high"]].stack()
+    limit = max(3.0, float(ends.abs().max()) if len(ends) else 0.0)
+    ticks = [tick for tick in (-100, -10, -1, 0, 1, 10, 100) if abs(tick) <= limit]
+    axis.set_yticks(
+        _place(pd.Series(ticks, dtype=float)).tolist(),
+        labels=[f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks],
+    )
+    top = float(_place(pd.Series([limit])).iloc[0]) + 0.4
+    axis.set_ylim(-top, top)

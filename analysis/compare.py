@@ -70,7 +70,7 @@ def write_comparison(
     place = study.folder / "compare" / folder_name(study, pair)
     notes = _notes(study, trained, starts)
     with replacing(place, "comparison") as folder:
-        writer = Writer(study, folder, tell)
+        writer = Writer(study, folder, tell, min(max(len(trained), len(starts)), MOST_VARIANTS))
         sections = []
         for kind, title, drawers, variants in (
             ("training", "In training", figures.TRAINING, trained),

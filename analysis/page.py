@@ -27,7 +27,8 @@ MOST_VARIANTS = 4
 PAGE = "index.html"
 
 LARGEST_DRAWING = 300_000
-"""Bytes of an SVG file that is put into the page; of a larger one the page shows the PNG."""
+"""Bytes of an SVG file that is put into a page of one part; of a larger one the page shows the PNG if
+that is smaller. A page of several parts has as many times the figures, and takes smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,14 @@ class Writer:
         study: the study that is drawn.
         folder: the report's folder.
         tell: called with the name of each figure before it is drawn.
+        parts: how many parts of the study the page draws.
     """
 
-    def __init__(self, study: Study, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, study: Study, folder: Path, tell: Callable[[str], None], parts: int = 1
+    ) -> None:
         self.study, self.folder, self.tell = study, folder, tell
+        self.largest = LARGEST_DRAWING // max(1, parts)
 
     def draw(
         self, draw: Callable[[], Drawing], slug: str, where: str = "true"
@@ -160,9 +165,9 @@ class Writer:
 
     def _image(self, slug: str) -> str:
         svg = (self.folder / "figures" / f"{slug}.svg").read_bytes()
-        if len(svg) <= LARGEST_DRAWING:
-            return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
         png = (self.folder / "figures" / f"{slug}.png").read_bytes()
+        if len(svg) <= max(self.largest, len(png)):
+            return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
         return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 

@@ -61,7 +61,8 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
     if study.cells.empty:
         raise StoreError(f"cannot report on {study.folder}: no network is planned in it.")
     with replacing(study.folder / "report", "report") as folder:
-        writer = Writer(study, folder, tell)
+        drawn = max(len(study.starts), len(study.trained))
+        writer = Writer(study, folder, tell, min(drawn, MOST_VARIANTS))
         sections = list(_sections(study, writer))
         parts = part_table(study.trained if len(study.trained) > 1 else [])
         if not parts.empty:

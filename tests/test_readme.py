@@ -94,7 +94,7 @@ def test_the_example_of_own_functions_works_as_written(tmp_path):
     (tmp_path / name).write_text(own_file(), encoding="utf-8")
     first, second = OWN_COMMANDS
     said = run([*first, *SMALL.split()], tmp_path)
-    assert "8 networks in outputs/elu: 8 ok." in said
+    assert "24 networks in outputs/elu: 24 ok." in said
     said = run([*second, *SMALL.split()], tmp_path)
     assert "2 networks in outputs/alpha: 2 ok" in said
     (report,) = [line for line in commands("python -m analysis") if line[3] == "outputs/elu"]

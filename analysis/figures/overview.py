@@ -136,7 +136,7 @@ def _painters(study: Study, drawn: pd.DataFrame) -> dict[str, Painter]:
         return ((0.0, 0.0, 0.0, 1.0), "NaN") if row["nonfinite"] > 0 else None
 
     found: dict[str, Painter] = {}
-    if drawn["gradient"].notna().any() or drawn[["zeros", "nonfinite"]].to_numpy().any():
+    if study.starts:
         found |= {"gradient": gradient, "collapse": collapse}
     if drawn["networks"].notna().any():
         judged = score_of(study.trained[0].cells)

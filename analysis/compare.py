@@ -70,13 +70,13 @@ def write_comparison(
     place = study.folder / "compare" / folder_name(study, pair)
     notes = _notes(study, trained, starts)
     with replacing(place, "comparison") as folder:
-        writer = Writer(study, folder, tell, min(max(len(trained), len(starts)), MOST_VARIANTS))
+        writer = Writer(study, folder, min(max(len(trained), len(starts)), MOST_VARIANTS))
         sections = []
         for kind, title, drawers, variants in (
             ("training", "In training", figures.TRAINING, trained),
             ("start", "At the start", figures.START, starts),
         ):
-            sections += _sections(pair, kind, title, drawers, variants, writer)
+            sections += _sections(pair, kind, title, drawers, variants, writer, tell)
         findings = _findings(sections, len(trained), len(starts))
         cells = pd.concat([pair.shared(part.cells) for part in (*trained, *starts)])
         cells = cells.drop_duplicates("cell")
@@ -145,6 +145,7 @@ def _sections(
     drawers: Sequence[Callable[..., figures.Drawing]],
     variants: Sequence[Variant],
     writer: Writer,
+    tell: Callable[[str], None],
 ) -> list[Section]:
     """Draw the comparable parts of one kind."""
     if not variants:
@@ -157,6 +158,7 @@ def _sections(
         tables: dict[str, pd.DataFrame] = {}
         for drawer in drawers:
             name = drawer.__name__
+            tell(name + suffix)
             try:
                 shown, tables[name] = writer.draw(
                     functools.partial(drawer, writer.study, pair, variant),

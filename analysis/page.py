@@ -116,14 +116,11 @@ class Writer:
     Args:
         study: the study that is drawn.
         folder: the report's folder.
-        tell: called with the name of each figure before it is drawn.
         parts: how many parts of the study the page draws.
     """
 
-    def __init__(
-        self, study: Study, folder: Path, tell: Callable[[str], None], parts: int = 1
-    ) -> None:
-        self.study, self.folder, self.tell = study, folder, tell
+    def __init__(self, study: Study, folder: Path, parts: int = 1) -> None:
+        self.study, self.folder = study, folder
         self.largest = LARGEST_DRAWING // max(1, parts)
 
     def draw(
@@ -139,7 +136,6 @@ class Writer:
         Raises:
             NotApplicable: the figure has nothing to show.
         """
-        self.tell(slug)
         self.study.asked.clear()
         drawing = draw()
         asked = self.study.asked or [f"SELECT *\nFROM networks\nWHERE {where}\nORDER BY cell"]

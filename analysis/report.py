@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import figures
+from analysis.drawing import Result, Task, draw_all
 from analysis.findings import (
     Finding,
     merged,
@@ -48,12 +48,16 @@ class Report:
     counts: dict[str, int]
 
 
-def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> Report:
+def write_report(
+    study: Study, tell: Callable[[str], None] = lambda _: None, processes: int = 1
+) -> Report:
     """Render figures, tables and page into ``<study>/report/``, replacing an earlier report as a whole.
 
     Args:
         study: an opened study.
-        tell: called with the name of each figure before it is drawn.
+        tell: called with the name of each figure as its turn comes.
+        processes: how many may draw a large study; with more than one, the program that calls this
+            must guard its beginning by ``if __name__ == "__main__"``, as `multiprocessing` asks.
 
     Raises:
         StoreError: the folder cannot be written, or the study holds no network yet.
@@ -62,8 +66,12 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
         raise StoreError(f"cannot report on {study.folder}: no network is planned in it.")
     with replacing(study.folder / "report", "report") as folder:
         drawn = max(len(study.starts), len(study.trained))
-        writer = Writer(study, folder, tell, min(drawn, MOST_VARIANTS))
-        sections = list(_sections(study, writer))
+        shown = min(drawn, MOST_VARIANTS)
+        planned = list(_planned(study))
+        tasks = [task for one in planned for task in one.tasks]
+        results = draw_all(study, folder, shown, tasks, tell, processes)
+        sections = [_filled(one, results) for one in planned]
+        writer = Writer(study, folder, shown)
         parts = part_table(study.trained if len(study.trained) > 1 else [])
         if not parts.empty:
             writer.table("variants", parts)
@@ -92,71 +100,76 @@ def write_report(study: Study, tell: Callable[[str], None] = lambda _: None) -> 
     )
 
 
-def _sections(study: Study, writer: Writer) -> Iterator[Section]:
-    """Draw every part of the study."""
+@dataclass
+class Planned:
+    """A section of the page and what is to be drawn in it.
+
+    Attributes:
+        section: the section, empty yet.
+        tasks: its figures.
+        variant: the part of the study that its findings are of.
+        suffix: what stands behind the names of its figures.
+    """
+
+    section: Section
+    tasks: list[Task] = field(default_factory=list)
+    variant: Variant | None = None
+    suffix: str = ""
+
+
+def _planned(study: Study) -> Iterator[Planned]:
+    """Yield the sections of the page in their order."""
     many = len(study.starts) > 1 or len(study.trained) > 1
-    section = Section("overview", "At a glance")
-    _fill(section, writer, (figures.overview,), None, "")
-    yield section
+    yield Planned(Section("overview", "At a glance"), [Task("overview", "", 0, "overview")])
     for kind, title, drawers, variants in (
         ("start", "At the start", figures.START, study.starts),
         ("training", "In training", figures.TRAINING, study.trained),
     ):
-        for number, variant in enumerate(variants[:MOST_VARIANTS], start=1):
-            suffix = f"-{number}" if len(variants) > 1 else ""
+        for number, variant in enumerate(variants[:MOST_VARIANTS]):
+            suffix = f"-{number + 1}" if len(variants) > 1 else ""
             named = f"{title}{f': {variant.label}' if many and variant.label else ''}"
-            section = Section(kind, named)
-            tables = _fill(section, writer, drawers, variant, suffix)
-            found = (
-                start_findings(tables) if kind == "start" else training_findings(tables, variant)
-            )
-            section.findings = [
-                (
-                    variant.label,
-                    Finding(one.text, one.figure + (suffix if one.figure in tables else "")),
-                )
-                for one in found
+            tasks = [
+                Task(drawer.__name__, kind, number, drawer.__name__ + suffix) for drawer in drawers
             ]
-            yield section
+            yield Planned(Section(kind, named), tasks, variant, suffix)
         if not variants:
-            yield Section(kind, title, left_out=[_nothing(kind)])
-    section = Section("coverage", "What was run")
-    _fill(section, writer, (figures.coverage,), None, "")
-    yield section
-    section = Section("appendix", "Appendix")
-    for drawers, variants in (
-        (figures.START_APPENDIX, study.starts),
-        (figures.TRAINING_APPENDIX, study.trained),
-    ):
-        if variants:
-            tables = _fill(section, writer, drawers, variants[0], "")
-            if "packing" in tables:
-                section.findings = [("", one) for one in packing_finding(tables["packing"])]
-    yield section
+            yield Planned(Section(kind, title, left_out=[_nothing(kind)]))
+    yield Planned(Section("coverage", "What was run"), [Task("coverage", "", 0, "coverage")])
+    appendix = [
+        Task(drawer.__name__, kind, 0, drawer.__name__)
+        for kind, drawers, variants in (
+            ("start", figures.START_APPENDIX, study.starts),
+            ("training", figures.TRAINING_APPENDIX, study.trained),
+        )
+        if variants
+        for drawer in drawers
+    ]
+    yield Planned(Section("appendix", "Appendix"), appendix)
 
 
-def _fill(
-    section: Section,
-    writer: Writer,
-    drawers: Sequence[figures.FigureFunction],
-    variant: Variant | None,
-    suffix: str,
-) -> dict[str, pd.DataFrame]:
-    """Draw figures into a section and return their tables by figure."""
-    tables: dict[str, pd.DataFrame] = {}
-    for drawer in drawers:
-        try:
-            shown, table = writer.draw(
-                functools.partial(drawer.drawing, writer.study, variant),
-                drawer.__name__ + suffix,
-                "true" if variant is None else variant.where,
-            )
-        except figures.NotApplicable as reason:
-            section.left_out.append((drawer.__name__.replace("_", " "), str(reason)))
-            continue
-        section.shown.append(shown)
-        tables[drawer.__name__] = table
-    return tables
+def _filled(planned: Planned, results: dict[str, Result]) -> Section:
+    """Return a section with its figures and what they show."""
+    section, tables = planned.section, {}
+    for task in planned.tasks:
+        result = results[task.slug]
+        if result.shown is None:
+            section.left_out.append((task.figure.replace("_", " "), result.reason))
+        else:
+            section.shown.append(result.shown)
+            tables[task.figure] = result.table
+    found: list[Finding] = []
+    if section.kind == "start" and planned.variant:
+        found = start_findings(tables)
+    elif section.kind == "training" and planned.variant:
+        found = training_findings(tables, planned.variant)
+    elif "packing" in tables:
+        found = packing_finding(tables["packing"])
+    label = planned.variant.label if planned.variant else ""
+    section.findings = [
+        (label, Finding(one.text, one.figure + (planned.suffix if one.figure in tables else "")))
+        for one in found
+    ]
+    return section
 
 
 def scope(study: Study) -> str:

@@ -104,8 +104,8 @@ def test_the_example_of_own_functions_works_as_written(tmp_path):
     assert "Comparison: outputs/elu/compare/elu-relu/index.html" in said
     code = (
         "from analysis import open_study; print([row for name in ('elu', 'alpha') for row in "
-        "open_study('outputs/' + name).execute(\"SELECT DISTINCT init, settings->'$.activation.alpha', h_mean "
-        "FROM cells JOIN layers USING (cell) WHERE activation = 'elu' AND depth = 2 AND layer = 1 AND "
+        "open_study('outputs/' + name).execute(\"SELECT DISTINCT init, settings->'$.activation.alpha', "
+        "h_mean FROM cells JOIN layers USING (cell) WHERE activation = 'elu' AND depth = 2 AND layer = 1 AND "
         'step = 0 ORDER BY ALL").fetchall()])'
     )
     rows = eval(run(["python", "-c", code], tmp_path))

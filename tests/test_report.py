@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures, open_study, style
+from analysis import drawing, figures, open_study, style
 from analysis.__main__ import main
 from analysis.frames import Study
 from analysis.report import write_report
@@ -68,6 +68,18 @@ def test_a_fresh_process_makes_the_same_bytes_from_a_copy_elsewhere(folder, tmp_
     expected = digests(folder / "report")
     assert {Path(name).suffix for name in expected} == {".html", ".svg", ".png", ".csv", ".sql"}
     assert digests(copy / "report") == expected
+
+
+def test_several_processes_draw_the_same_bytes(folder, tmp_path, monkeypatch):
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("report"))
+    monkeypatch.setattr(drawing, "MANY_NETWORKS", 1)
+    told = []
+    write_report(Study(copy), told.append, processes=2)
+    assert digests(copy / "report") == digests(folder / "report")
+    assert [slug for slug in told if slug in ("overview", "atlas", "coverage")] == [
+        "overview", "atlas", "coverage",
+    ]  # fmt: skip
 
 
 class _Page(HTMLParser):

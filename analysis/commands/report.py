@@ -66,12 +66,13 @@ def run(words: Sequence[str]) -> int:
     os.environ["MPLBACKEND"] = "agg"
     # imported here, for --help not to wait for it
     from analysis.advice import next_step
+    from analysis.drawing import cores
     from analysis.frames import Study
     from analysis.report import write_report
     from analysis.words import several
 
     study = Study(folder, against)
-    report = write_report(study, tell)
+    report = write_report(study, tell, cores())
     clear()
     print("Found:")
     for finding in report.findings or [_nothing(report.counts)]:

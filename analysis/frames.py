@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from analysis.labels import flatten, labels
@@ -193,9 +194,12 @@ class Study:
             The variants, those with most networks first, of these those with the usual settings.
         """
         apart = set() if optimizer else {"optim", "steps"}
-        varying = [
-            key for key in USUAL if key not in apart and cells[key].nunique(dropna=False) > 1
-        ]
+        varying: list[str] = []
+        for key in USUAL:
+            # a setting that another one decides, as data its largest probe set, divides nothing
+            divided = cells.groupby(varying, dropna=False)[key] if varying else cells[key]
+            if key not in apart and np.max(divided.nunique(dropna=False)) > 1:
+                varying.append(key)
         kind = "training" if optimizer else "start"
         if not varying:
             return [Variant("", cells, f"{kind} = 1")]

@@ -78,7 +78,7 @@ def test_what_is_no_number_zero_or_lost_is_written_as_that(study: Study) -> None
     )
     assert [one.get_text() for one in drawing.figure.axes[0].get_yticklabels()][:3] == LINES
     zeros = written(axes["relu", "zeros"])
-    assert zeros[1, 0] == "0"  # depth 5: nothing arrives
+    assert zeros[1, 0] == "zero"  # depth 5: nothing arrives
     broken = written(axes["relu", "normal (std 1e+80)"])
     assert broken[1, 2] == "×"  # all diverged
     assert (0, 2) not in written(axes["identity", "he_normal"])  # never trained

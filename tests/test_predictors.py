@@ -177,6 +177,19 @@ def test_a_difference_that_is_beyond_doubt_is_told_as_such():
     assert "which is beyond doubt" in finding.text
 
 
+def test_guesses_are_not_told_to_predict_anything():
+    random = np.random.default_rng(0)
+    frame = made(
+        trained=np.arange(60) % 2 == 0,
+        collapse=random.normal(size=60),
+        **{"relative update": random.normal(size=60)},
+    )
+    frame["depth"] = random.permutation(60)
+    (finding,) = _telling(table(frame))
+    assert finding.text.startswith("None of ")
+    assert "tells beyond doubt which of 60 networks train" in finding.text
+
+
 def test_dots_and_lines_stand_where_the_table_says(study):
     drawing = figures.predictors.drawing(study)
     areas = drawing.table[drawing.table["bin"] == "all"]

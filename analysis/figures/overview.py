@@ -127,7 +127,7 @@ def _painters(study: Study, drawn: pd.DataFrame) -> dict[str, Painter]:
             colour = style.diverging()(float(decades(row["gradient"])))
             return colour, signed(row["gradient"], "+")
         if row["zeros"] > 0:
-            return style.diverging()(0.0), "0"
+            return style.diverging()(0.0), "zero"
         return ((0.0, 0.0, 0.0, 1.0), "NaN") if row["nonfinite"] > 0 else None
 
     def collapse(row: pd.Series) -> tuple[tuple[float, float, float, float], str] | None:
@@ -201,7 +201,7 @@ def _caption(study: Study, painters: dict[str, Painter]) -> str:
         parts.append(
             f"At the start ({networks(count)}{f', {label}' if label else ''}): gradient – decades that "
             "the signal gradient gains (+, red) or loses (−, blue) from the last hidden layer to the "
-            "first, mean over seeds, 0 where nothing arrives; collapse – share of the last hidden "
+            "first, mean over seeds, zero where nothing arrives; collapse – share of the last hidden "
             "layer's z that is the same for every sample."
         )
     if "test" in painters:
@@ -216,5 +216,5 @@ def _caption(study: Study, painters: dict[str, Painter]) -> str:
         )
     if "dead" in painters:
         parts.append("Dead – share of the hidden units that are dead at the end of that training.")
-    parts.append("Grey: not in the sweep. A condition trains where its last line is bright.")
+    parts.append("Grey: not in the sweep. A condition trains where its test line is bright.")
     return " ".join(parts)

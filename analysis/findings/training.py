@@ -18,6 +18,10 @@ DEAD = 0.01
 """A smaller share of dead units is no finding."""
 
 
+GUESS = 0.5
+"""The area under the ROC curve of a guess."""
+
+
 def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> list[Finding]:
     """Return what became of the networks in training.
 
@@ -181,6 +185,13 @@ def _telling(drawn: pd.DataFrame) -> list[Finding]:
     areas = drawn[drawn["bin"] == "all"]
     everywhere = areas[areas["networks"] == areas["networks"].max()]
     best = everywhere.iloc[0]
+    if not best["low"] > GUESS:
+        text = (
+            f"None of {several(len(everywhere), 'number')} known at the start tells beyond doubt which "
+            f"of {several(int(best['networks']), 'network')} train; the nearest to it is "
+            f"{best['predictor']} ({best['says']}), area under the ROC curve {_area(best)}."
+        )
+        return [Finding(text, "predictors")]
     text = (
         f"Of {several(len(everywhere), 'number')} known at the start, {best['predictor']} "
         f"({best['says']}) tells best which of {several(int(best['networks']), 'network')} train: area "

@@ -215,6 +215,16 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
     assert whole["diverged"].sum() > 0
 
 
+def test_every_figure_is_documented_with_an_example():
+    functions = [getattr(figures, name) for name in figures.__all__]
+    functions = [one for one in functions if isinstance(one, figures.FigureFunction)]
+    assert len(functions) == 20
+    for one in functions:
+        assert one.__doc__.startswith("Draw ")
+        assert f'figures.{one.__name__}(open_study("outputs/mine"))' in one.__doc__
+        assert "Raises:" in one.__doc__ or one is figures.coverage
+
+
 def test_a_notebooks_own_figures_stay_as_they_were(study):
     before = dict(plt.rcParams)
     figure = figures.atlas(study)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,8 @@ class FigureFunction:
 
     def __init__(self, draw: Callable[[Study, Variant | None], Drawing]) -> None:
         functools.update_wrapper(self, draw)
+        example = f'>>> figures.{draw.__name__}(open_study("outputs/mine"))'
+        self.__doc__ = f"{inspect.cleandoc(draw.__doc__ or '')}\n\nExample:\n    {example}\n"
         self.__name__: str = draw.__name__
         self._draw = draw
 

@@ -20,7 +20,7 @@ from analysis.frames import Study, Variant, among
 from analysis.labels import in_order
 from analysis.page import MOST_VARIANTS, PAGE, Section, Writer, replacing, template
 from analysis.provenance import provenance
-from analysis.score import STATUSES
+from analysis.score import MEASURED, STATUSES
 from analysis.words import joined
 from study.errors import StoreError
 
@@ -65,7 +65,9 @@ def write_comparison(
     pair = find_pair(study, one, other)
     trained, starts = (comparable(parts, pair) for parts in (study.trained, study.starts))
     # networks that were started are measured; those to be trained may all be missing
-    if not any(pair.shared(part.cells)["classes"].notna().any() for part in [*trained, *starts]):
+    if not any(
+        pair.shared(part.cells)["status"].isin(MEASURED).any() for part in [*trained, *starts]
+    ):
         raise StoreError(_nothing_in_common(study, pair))
     place = study.folder / "compare" / folder_name(study, pair)
     notes = _notes(study, trained, starts)

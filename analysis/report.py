@@ -187,18 +187,30 @@ def scope(study: Study) -> str:
             ("width", "width"),
         )
     ]
-    depths = sorted(int(depth) for depth in cells["depth"].unique())
     trained = cells[cells["steps"] > 0]
-    rates = sorted(trained["lr"].unique())
     text = joined(varied)
-    text = f"{text[0].upper()}{text[1:]}; depth {joined([str(depth) for depth in depths])}"
+    text = f"{text[0].upper()}{text[1:]}."
+    if len(cells) > len(trained):
+        text += f" At the start: {_extent(cells[cells['steps'] == 0])}."
     if len(trained):
-        text += (
-            f"; trained for {joined([f'{int(one):,}' for one in sorted(trained['steps'].unique())])} "
-            f"steps at {several(len(rates), 'learning rate')}"
-            + (f", {rates[0]:g} to {rates[-1]:g}" if len(rates) > 1 else f", {rates[0]:g}")
-        )
-    return f"{text}; up to {several(int(cells['seed'].nunique()), 'seed')} a condition."
+        steps = joined([f"{int(one):,}" for one in sorted(trained["steps"].unique())])
+        rates = sorted(trained["lr"].unique())
+        tried = several(len(rates), "learning rate")
+        ends = f"{rates[0]:g} to {rates[-1]:g}" if len(rates) > 1 else f"{rates[0]:g}"
+        text += f" Trained for {steps} steps at {tried}, {ends}: {_extent(trained)}."
+    return text
+
+
+def _extent(cells: pd.DataFrame) -> str:
+    """Say which depths, how many activations, initializers and seeds some networks have."""
+    deep = cells[cells["depth"] >= 2]
+    deep = deep if len(deep) else cells
+    depths = joined([str(depth) for depth in sorted(int(one) for one in cells["depth"].unique())])
+    return (
+        f"depth {depths}, {several(deep['activation'].nunique(), 'activation')} × "
+        f"{several(deep['init'].nunique(), 'initializer')}, up to "
+        f"{several(int(cells['seed'].nunique()), 'seed')}"
+    )
 
 
 def _findings(study: Study, sections: list[Section], parts: pd.DataFrame) -> list[Finding]:

@@ -17,6 +17,9 @@ from analysis.statistics import student_intervals
 STATUSES = ("ok", "diverged", "failed", "missing")
 """What became of a network, the most telling first."""
 
+MEASURED = ("ok", "diverged")
+"""Networks that have records."""
+
 CONDITION = ["activation", "init", "depth"]
 
 AXES = [*CONDITION, "lr"]
@@ -117,7 +120,8 @@ def rate_scores(cells: pd.DataFrame, condition: list[str], score: Score) -> pd.D
 
     A network that diverged, failed or is missing counts as one with accuracy 0, or with the lowest R²
     of any network if that is below 0, so that a rate at which some networks are lost is not chosen for
-    the luck of the others.
+    the luck of the others; and so does every network by which a rate has fewer than another one of the
+    same condition.
 
     Args:
         cells: rows of `Study.cells` of one variant.
@@ -131,10 +135,15 @@ def rate_scores(cells: pd.DataFrame, condition: list[str], score: Score) -> pd.D
     lowest = min(0.0, known.min()) if known.notna().any() else 0.0
     means = (
         cells.assign(validation=known.fillna(lowest))
-        .groupby([*condition, "lr"], as_index=False)["validation"]
-        .mean()
+        .groupby([*condition, "lr"])["validation"]
+        .agg(["sum", "count", "mean"])
+        .reset_index()
     )
-    return means.sort_values(
+    most = means.groupby(condition)["count"].transform("max")
+    filled = (means["sum"] + lowest * (most - means["count"])) / most
+    # where nothing is filled in, the mean as it is: equal rates must stay equal to the last bit
+    means["validation"] = means["mean"].where(means["count"] == most, filled)
+    return means[[*condition, "lr", "validation"]].sort_values(
         [*condition, "validation", "lr"], ascending=[True] * len(condition) + [False, True]
     )
 
@@ -178,15 +187,18 @@ def table(cells: pd.DataFrame) -> pd.DataFrame:
         ``validation``: mean validation score as `rate_scores` has it; ``best``: whether the rate is
         the condition's best by it; ``place``: whether the rate is the ``only``, ``largest`` or
         ``smallest`` of those tried or ``between``; ``above_chance``: beyond doubt, by more than
-        `LEARNT`; ``gain, gain_low, gain_high``: test score less that of the linear model of the
-        same seed; ``above_linear``: beyond doubt.
+        `LEARNT`, networks that diverged or failed taken for a guess; ``gain, gain_low, gain_high``:
+        test score less that of the linear model of the same seed, these networks again taken for a
+        guess; ``above_linear``: beyond doubt.
     """
     linear, score = linear_model(cells), score_of(cells)
     cells = cells[cells["depth"] >= 2]
     ok = cells["status"] == "ok"
     reached = cells[score.test].where(ok)
     of_seed = linear[linear["status"] == "ok"].set_index("seed")[score.test]
-    work = cells.assign(score=reached, gain=reached - cells["seed"].map(of_seed))
+    # without those that are lost, the luck of the others would be judged
+    judged = reached.mask(cells["status"].isin(["diverged", "failed"]), score.chance)
+    work = cells.assign(score=reached, judged=judged, gain=judged - cells["seed"].map(of_seed))
     found = student_intervals(work, AXES, "score")
     for status in LOST:
         counts = (cells["status"] == status).groupby([cells[key] for key in AXES]).sum()
@@ -198,9 +210,11 @@ def table(cells: pd.DataFrame) -> pd.DataFrame:
     gains = student_intervals(work, AXES, "gain")[[*AXES, "mean", "low", "high"]]
     names = {"mean": "gain", "low": "gain_low", "high": "gain_high"}
     found = found.merge(gains.rename(columns=names), on=AXES)
-    found["above_chance"] = _surely(found, "mean", "low") > score.chance + LEARNT
+    chances = student_intervals(work, AXES, "judged")[[*AXES, "low"]]
+    found = found.merge(chances.rename(columns={"low": "judged_low"}), on=AXES)
+    found["above_chance"] = _surely(found, "mean", "judged_low") > score.chance + LEARNT
     found["above_linear"] = _surely(found, "gain", "gain_low") > 0
-    return found
+    return found.drop(columns="judged_low")
 
 
 def _places(found: pd.DataFrame) -> np.ndarray:

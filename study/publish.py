@@ -25,7 +25,7 @@ from study.schema import TABLES
 from study.store import Commit, Store, final_commits
 
 KEPT_BITS = 16
-"""Significant bits of a quantity of a layer: a relative error below 8e-6, which no figure shows."""
+"""Significant bits of a quantity of a layer: a relative error of at most 1.6e-5, which no figure shows."""
 
 ORDER = {"cells": ("cell",), "curves": ("cell", "step"), "layers": ("cell", "step", "layer")}
 

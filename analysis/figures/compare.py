@@ -29,7 +29,7 @@ from analysis.figures.trainability import Looks, score_lines
 from analysis.figures.trainability import caption as score_caption
 from analysis.frames import Study, Variant, among
 from analysis.labels import in_order
-from analysis.score import linear_score, score_of
+from analysis.score import MEASURED, linear_score, score_of
 from analysis.statistics import log_statistics, student_intervals
 from analysis.words import joined, several, signed, verb
 from study.schema import column
@@ -262,7 +262,7 @@ def _refuse_unfinished(variant: Variant, pair: Pair) -> None:
     Raises:
         NotApplicable: there is nothing to draw.
     """
-    if pair.shared(variant.cells)["classes"].isna().all():
+    if not pair.shared(variant.cells)["status"].isin(MEASURED).any():
         raise NotApplicable("no trained network of either is finished yet")
 
 
@@ -300,9 +300,12 @@ def _edges(drawn: pd.DataFrame, pair: Pair) -> str:
     """Say in how many conditions a best rate is at the edge of those tried."""
     words = []
     for side, label in (("one", pair.one), ("other", pair.other)):
-        edge = drawn[f"place_{side}"].isin(["largest", "smallest"]) & drawn[f"above_chance_{side}"]
+        above = drawn[drawn[f"above_chance_{side}"]]
+        edge = above[f"place_{side}"].isin(["largest", "smallest"])
         if edge.any():
-            words.append(f"{label} in {edge.sum()} of {several(len(drawn), 'condition')}")
+            words.append(
+                f"{label} in {edge.sum()} of {several(len(above), 'condition')} above chance"
+            )
     if not words:
         return ""
     return (

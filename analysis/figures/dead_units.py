@@ -112,7 +112,11 @@ def dead_units(study: Study, variant: Variant | None = None) -> Drawing:
         "Share of units whose slope is exactly 0 on every sample of the probe set, by layer (upwards "
         "from the input) and step, mean over seeds, each condition at its best learning rate by "
         f"validation ({networks(study.count(f'{where} AND depth >= 2'))}; rate in each panel). "
-        + (f"No unit of {joined(healthy)} is ever dead. " if healthy else "")
+        + (
+            f"Of these networks, no unit of {joined(healthy)} is dead at any probe step. "
+            if healthy
+            else ""
+        )
         + (f"Not drawn, since no unit dies there: depth {joined(alive)}. " if alive else "")
         + (
             f"{several(left_out, 'more condition')} with fewer dead units "

@@ -103,8 +103,8 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         "and, as a band, its 95 % Student interval; the axis is linear within ±1 decade and logarithmic "
         "beyond. Solid: the gradient of the pre-activations; "
         "dashed: that of the weights. The weight gradient of a layer is the signal that enters it times "
-        "the gradient that comes back to it. For ReLU and its leaky kin with biases of zero a larger "
-        "weight makes the one grow by the factor by which it makes the other shrink: dashed stays flat "
+        "the gradient that comes back to it. For ReLU and its leaky kin with biases of zero, from "
+        "one layer to the next the one grows by the factor by which the other falls: dashed stays flat "
         "while solid vanishes or explodes (⟨W, ∂L/∂W⟩ is the same in every layer). Where the signal keeps "
         "its size, as in a sigmoid that is never far from ½, the two fall together.",
         f"Small multiples, {len(activations)} activations by {len(inits)} initializers: relative signal "

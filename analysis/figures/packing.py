@@ -116,7 +116,9 @@ def _caption(study: Study, drawn: pd.DataFrame) -> str:
     assert study.against is not None
     cells = drawn["cell"].unique()
     sizes = [_sizes(one, set(cells)) for one in (study, study.against)]
-    equal = int((drawn["difference"] == 0).sum())
+    numbers = drawn["batch_loss"].notna()
+    equal = int((drawn["difference"] == 0).where(numbers, False).sum())
+    neither = int((drawn["difference"] == 0).sum()) - equal
     broken = int(np.isinf(drawn["difference"]).sum())
     text = (
         f"The same {networks(len(cells))} trained in two studies: here in packs of {sizes[0]}, in "
@@ -124,7 +126,8 @@ def _caption(study: Study, drawn: pd.DataFrame) -> str:
         f"{several(drawn['step'].nunique(), 'step')} that both hold, a line a network. "
         f"{equal:,} of {len(drawn):,} losses are equal to the last bit"
     )
-    text += f", {several(broken, 'loss')} is a number in one study alone" if broken else ""
+    text += f", {neither:,} are no number in either (diverged)" if neither else ""
+    text += f", {broken:,} are a number in one study alone" if broken else ""
     return (
         f"{text}. On a CPU networks whose width is a multiple of the vector length are equal; at other "
         "widths and on a GPU the last bits differ, and a chaotic deep network amplifies them as it "

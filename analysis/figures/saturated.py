@@ -28,9 +28,9 @@ def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
         raise NotApplicable("no activation of the trained networks is bounded")
     layers = by_step.positions(layers)
     counts = layers.assign(nonfinite=layers["saturated_share"].isna()).groupby(by_step.AXES)
-    return student_intervals(layers, by_step.AXES, "saturated_share").merge(
-        counts["nonfinite"].sum().reset_index(), on=by_step.AXES
-    )
+    found = student_intervals(layers, by_step.AXES, "saturated_share")
+    found[["low", "high"]] = found[["low", "high"]].clip(0.0, 1.0)  # it is a share
+    return found.merge(counts["nonfinite"].sum().reset_index(), on=by_step.AXES)
 
 
 @FigureFunction
@@ -64,7 +64,7 @@ def saturated(study: Study, variant: Variant | None = None) -> Drawing:
         "activation's largest slope, against the step (0, and logarithmic from 1 on), at the deepest "
         "depth and the best learning rate by validation: mean over seeds, band: its 95 % Student "
         f"interval ({networks(bounded['cell'].nunique())}). Bounded activations alone: the term has no "
-        "meaning for others. Nothing is sent back through a saturated entry; look for layers that fill "
+        "meaning for others. Next to nothing is sent back through a saturated entry; look for layers that fill "
         "up early and stay full.",
         "Small multiples of the share of saturated entries against the step, a line for each of up to "
         "five layers.",

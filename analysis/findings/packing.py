@@ -18,10 +18,12 @@ def packing_finding(table: pd.DataFrame) -> list[Finding]:
     shared = several(int(table["cell"].nunique()), "network")
     losses = f"{len(table):,} batch losses of {shared} that were trained twice, in other packs,"
     differing = table[table["difference"] > 0]
+    neither = int((table["batch_loss"].isna() & (table["difference"] == 0)).sum())
     if differing.empty:
-        text = (
-            f"All {losses} are equal to the last bit: a network does not depend on its neighbours."
-        )
+        text = f"All {losses} are equal to the last bit"
+        if neither:
+            text += f", or no number in either run ({neither:,}, of networks that diverged)"
+        text += ": a network does not depend on its neighbours."
     else:
         finite = differing["difference"].replace(np.inf, np.nan)
         first = int(differing["step"].min())

@@ -104,6 +104,15 @@ def _best(best: pd.DataFrame, score: Score, beside: str) -> list[Finding]:
     return [Finding(text, "trainability")]
 
 
+def _how(judged: pd.DataFrame, score: Score) -> str:
+    """Say how conditions were judged to be above chance."""
+    text = f"the 95 % interval by more than {score.margin}"
+    if (judged["networks"] == 1).any():
+        text = f"by more than {score.margin}; of several networks, their 95 % interval"
+    lost = judged[["diverged", "failed"]].to_numpy().any()
+    return text + ("; networks that diverged or failed count as a guess" if lost else "")
+
+
 def _deepest(best: pd.DataFrame, score: Score, linear: bool) -> list[Finding]:
     """Say what still learns at the greatest depth."""
     depth = int(best["depth"].max())
@@ -119,8 +128,8 @@ def _deepest(best: pd.DataFrame, score: Score, linear: bool) -> list[Finding]:
         return [Finding(f"{text}.", "trainability")]
     text = (
         f"At depth {depth}, {share(len(learns), len(deep), 'condition')} "
-        f"{verb(len(learns), 'is', 'are')} above chance at the best rate (the 95 % interval by more "
-        f"than {score.margin}): {listed(learns)}"
+        f"{verb(len(learns), 'is', 'are')} above chance at the best rate ({_how(deep, score)}): "
+        f"{listed(learns)}"
     )
     if linear:
         better = deep[deep["above_linear"]]
@@ -194,8 +203,8 @@ def _telling(drawn: pd.DataFrame) -> list[Finding]:
         return [Finding(text, "predictors")]
     text = (
         f"Of {several(len(everywhere), 'number')} known at the start, {best['predictor']} "
-        f"({best['says']}) tells best which of {several(int(best['networks']), 'network')} train: area "
-        f"under the ROC curve {_area(best)}"
+        f"({best['says']}) tells best which of {several(int(best['networks']), 'network')} train (get "
+        f"more than a guess): area under the ROC curve {_area(best)}"
     )
     if len(everywhere) > 1:
         second = everywhere.iloc[1]
@@ -207,6 +216,9 @@ def _telling(drawn: pd.DataFrame) -> list[Finding]:
                 f"{_signed(second['behind_high'])}] on the same networks, which is "
                 f"{'beyond' if clear else 'not beyond'} doubt"
             )
+    alone = everywhere[everywhere["predictor"] == "depth"]
+    if "depth" not in set(everywhere["predictor"].iloc[:2]) and len(alone):
+        text += f"; depth alone, {_area(alone.iloc[0])}"
     return [Finding(f"{text}.", "predictors")]
 
 
@@ -230,8 +242,8 @@ def _dying(dead: pd.DataFrame) -> list[Finding]:
     worst = ends.loc[ends["dead_share"].idxmax()]
     born = by_step[(by_step[CONDITION] == worst[CONDITION]).all(axis=1)].iloc[0]
     text = (
-        f"Most dead units: {worst['activation']} with {worst['init']} at depth "
-        f"{int(worst['depth'])}, {born['dead_share']:.0%} of the hidden units at the start"
+        f"Most dead units, each condition at its best rate: {worst['activation']} with "
+        f"{worst['init']} at depth {int(worst['depth'])} and rate {worst['lr']:g}, {born['dead_share']:.0%} of the hidden units at the start"
     )
     if worst["step"] > 0:
         text += f" and {worst['dead_share']:.0%} after {several(int(worst['step']), 'step')}"

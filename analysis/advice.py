@@ -75,7 +75,12 @@ def _steps(study: Study) -> Iterator[tuple[str, str]]:
             (_step(last, 1), _step(last, 2)) if largest else (_step(last, -2), _step(last, -1))
         )
         rate = ",".join(f"{rate:g}" for rate in beyond)
-        yield "the best rate is the last one tried: ", crossed(plan.command, {"optim.lr": rate})
+        side = "largest" if largest else "smallest"
+        count = len(above) if largest else len(edge) - len(above)
+        which = (
+            f"the {side} rate tried is the best for {count} of {several(len(best), 'condition')}: "
+        )
+        yield which, crossed(plan.command, {"optim.lr": rate})
     if linear_model(cells).empty:
         linear = {"depth": "1", "activation": "identity"}
         yield "to compare with a linear model: ", crossed(plan.command, linear)

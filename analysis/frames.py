@@ -122,6 +122,9 @@ class Study:
         """Run a query with parameters, as DuckDB's own method does."""
         return self.connection.execute(query, parameters)
 
+    def __repr__(self) -> str:
+        return f"<study {self.folder.as_posix()}: {len(self.networks):,} networks>"
+
     @property
     def name(self) -> str:
         """The folder's name."""
@@ -268,9 +271,9 @@ class Study:
 
     def count(self, where: str) -> int:
         """Return how many networks there are under an SQL condition on ``networks``."""
-        row = self.execute(f"SELECT count(*) FROM networks WHERE {where}").fetchone()
-        assert row is not None
-        return int(row[0])
+        # to the end: what is left unread keeps the connection from its next query
+        [(count,)] = self.execute(f"SELECT count(*) FROM networks WHERE {where}").fetchall()
+        return int(count)
 
     def layers(self, where: str, columns: Sequence[str], rows: str = "step = 0") -> pd.DataFrame:
         """Return measured quantities, a row a network, step and layer, with the axes.

@@ -154,11 +154,14 @@ class Writer:
 
     def query(self, slug: str, queries: Sequence[str]) -> None:
         """Write the queries behind a table."""
-        text = ";\n\n".join(dict.fromkeys(queries))
+        asked = list(dict.fromkeys(queries))
+        text = ";\n\n".join(asked)
         opened = f'"outputs/{self.study.name}"'
         if self.study.against is not None and "other_curves" in text:
             opened += f', against="outputs/{self.study.against.name}"'
         head = f"-- analysis.open_study({opened}).sql(…)\n"
+        if len(asked) > 1:
+            head += f"-- {len(asked)} queries, to be asked one by one\n"
         path = self.folder / "queries" / f"{slug}.sql"
         path.write_text(f"{head}{text};\n", encoding="utf-8", newline="\n")
 

@@ -357,6 +357,8 @@ def _pool(name: str, parameters: tuple[tuple[str, Any], ...]) -> Pool:
     entry = DATASETS[name]
     try:
         inputs, labels = map(np.asarray, entry.function(**dict(parameters)))
+        # a set of the user's own that differs from call to call would differ from worker to worker
+        again = entry.function(**dict(parameters)) if entry.code is not None else (inputs, labels)
     except Exception as error:
         if entry.code is None or isinstance(error, StudyError):
             raise
@@ -376,6 +378,11 @@ def _pool(name: str, parameters: tuple[tuple[str, Any], ...]) -> Pool:
             f"cannot use data={name}: it gives inputs {list(inputs.shape)} of type {inputs.dtype} and "
             f"labels {list(labels.shape)} of type {labels.dtype}, but must give numbers "
             "[sample, feature] and [sample], classes from 0 on."
+        )
+    if not all(map(np.array_equal, (inputs, labels), map(np.asarray, again))):
+        raise DataError(
+            f"cannot use data={name}: it gives other samples at every call; give its random numbers a "
+            "fixed seed."
         )
     if len(inputs) < entry.extra.total or len(inputs) != len(labels):
         raise DataError(

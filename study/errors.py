@@ -21,6 +21,10 @@ class DataError(StudyError):
     """A data set cannot be made or loaded as asked for."""
 
 
+class FunctionError(ValueError):
+    """A registered function gave what cannot be used; the message says which and what."""
+
+
 class StoreError(StudyError):
     """A study's folder cannot be read or written, or is damaged."""
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from study.activations import ACTIVATIONS, Traits
+from study.errors import FunctionError
 from study.initializers import INITIALIZERS, Array, LayerDraw
 from study.randomness import stream
 from study.registry import parameters
@@ -217,10 +218,12 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
         shape: the network's shape.
 
     Raises:
-        ValueError: the initializer returned another shape than ``[out, in]`` or ``[out]``.
+        FunctionError: the initializer returned another shape than ``[out, in]`` or ``[out]``, or other
+            numbers for the same draws.
     """
     init = settings["init"]
-    rule = INITIALIZERS[init["name"]].function
+    entry = INITIALIZERS[init["name"]]
+    rule = entry.function
     keywords = parameters(init)
     layers = []
     for index, (fan_in, fan_out) in enumerate(shape.fans(), start=1):
@@ -236,12 +239,27 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
         weight, bias = made if isinstance(made, tuple) else (made, np.zeros(fan_out))
         weight, bias = np.asarray(weight, np.float64), np.asarray(bias, np.float64)
         if weight.shape != (fan_out, fan_in) or bias.shape != (fan_out,):
-            raise ValueError(
+            raise FunctionError(
                 f"init={init['name']} gave weights {weight.shape} and biases {bias.shape} for layer "
                 f"{index}, which needs ({fan_out}, {fan_in}) and ({fan_out},)"
             )
+        # one of the user's own may draw numbers itself: its networks would have no seed
+        if entry.code is not None and not _same(made, rule(draw, **keywords)):
+            raise FunctionError(
+                f"init={init['name']} gives other weights for the same draws; it must be a function of "
+                "draw.weight and draw.bias, and draw no random numbers of its own"
+            )
         layers.append((weight, bias))
     return layers
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether an initializer gave the same twice."""
+    parts = [made if isinstance(made, tuple) else (made,) for made in (one, other)]
+    return len(parts[0]) == len(parts[1]) and all(
+        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+        for a, b in zip(*parts, strict=True)
+    )
 
 
 def stack(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from study.cell import Cell
 from study.datasets import pool
+from study.errors import FunctionError
 from study.extensions import place_in
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
@@ -72,8 +73,8 @@ def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
     """Try an activation on small numbers, so that a faulty one fails before it is packed.
 
     Raises:
-        ValueError: it changes shape or type, has no derivative, or mixes entries: what it made of one
-            network would depend on its neighbours.
+        FunctionError: it changes shape or type, has no derivative, draws random numbers, or mixes entries:
+            what it made of one network would depend on its neighbours.
     """
     name = settings["name"]
     values = torch.linspace(-2.0, 2.0, 24, dtype=dtype)
@@ -81,18 +82,20 @@ def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
     function = ActivationSlice(settings, 2, dtype)
     h = function(z)
     if h.shape != z.shape or h.dtype != z.dtype:
-        raise ValueError(
+        raise FunctionError(
             f"activation={name} turns {z.dtype} {list(z.shape)} into {h.dtype} "
             f"{list(h.shape)}; shape and type must stay"
         )
     # a derivative that raises must raise here, where it stops no other network
     slope = torch.autograd.grad(h.sum(), z, allow_unused=True)[0] if h.requires_grad else None
     if slope is None:
-        raise ValueError(f"activation={name} returns a tensor without a gradient to z")
+        raise FunctionError(f"activation={name} returns a tensor without a gradient to z")
+    if not torch.equal(function(z).nan_to_num(), h.nan_to_num()):
+        raise FunctionError(f"activation={name} gives other values for the same z")
     mixed = torch.randperm(24, generator=torch.Generator().manual_seed(0))
     again = function(values[mixed].view(2, 3, 4)).flatten()
     if not torch.allclose(again, h.flatten()[mixed], rtol=1e-4, atol=1e-6, equal_nan=True):
-        raise ValueError(f"activation={name} mixes entries of z; it must act on each by itself")
+        raise FunctionError(f"activation={name} mixes entries of z; it must act on each by itself")
 
 
 def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int, str]]:
@@ -137,6 +140,8 @@ def reason(error: BaseException, file: bool = False) -> str:
         error: the error.
         file: whether to name the file where it is ours, too.
     """
+    if isinstance(error, FunctionError):
+        return str(error)
     own = place_in(error)
     frames = [own] if own else traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" ({frame.name}, line {frame.lineno})" for frame in frames)

@@ -225,7 +225,7 @@ def test_what_becomes_of_the_gradient_is_judged_network_by_network():
     text = "\n".join(one.text for one in start_findings({"atlas": atlas}))
     assert "1 of 6 conditions loses" in text
     assert "relu with lose (exactly 0 in 1 of 2 networks)" in text
-    assert "1 of 6 conditions differs from network to network: relu with mixed" in text
+    assert "1 of 6 conditions keeps it in some networks and not in others: relu with mixed" in text
     assert "\nAt depth 4, 0 of" not in text
 
 

@@ -25,6 +25,7 @@ What it makes, below <study>/compare/<one>-<other>/:
   index.html    one offline page: findings, figures, captions
   figures/      each figure as SVG and PNG
   tables/       the numbers each figure draws, as CSV
+  queries/      the SQL that finds the rows behind each of them
 
 What it says:
   the difference in test accuracy, one less other, at every depth and with every initializer (or

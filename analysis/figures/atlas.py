@@ -69,7 +69,7 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
         bar = layout.bar_above(
             figure,
             style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
-            "decades gained (+) or lost (−) on the way from the last hidden layer",
+            "decades gained (+) or lost (−) since the last hidden layer",
         )
         ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
         bar.set_xticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])

@@ -67,8 +67,15 @@ class FigureFunction:
         """
         return self.drawing(study, variant).figure
 
+    def __repr__(self) -> str:
+        return f"<figure {self.__name__}: call it with a study>"
+
     def drawing(self, study: Study, variant: Variant | None = None) -> Drawing:
         """Draw the figure and return it with title, caption, alternative text and table."""
+        if not isinstance(study, Study):
+            raise TypeError(
+                f"cannot draw {study!r}: {self.__name__} needs a study, as open_study(folder) returns."
+            )
         drawn = self._draw(study, variant)
         # a notebook shows what a cell returns, and would show an open figure once more
         plt.close(drawn.figure)

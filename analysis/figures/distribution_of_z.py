@@ -100,8 +100,8 @@ def distribution_of_z(study: Study, variant: Variant | None = None) -> Drawing:
     farther = drawn[QUANTILES].abs().max().max() > FARTHEST
     return Drawing(
         TITLE,
-        "Quantiles of the pre-activations z of each layer over its units and at most 128 samples of the probe set at the "
-        f"start, counted from the input, in the deepest networks (depth {deepest}, "
+        "Quantiles of the pre-activations z of each layer over its units and at most 128 samples of the "
+        f"probe set at the start, counted from the input, in the deepest networks (depth {deepest}, "
         f"{networks(len(cells))}): means over seeds of each network's own quantiles; bands from light to "
         "dark hold 98, 90 and 50 % of the entries, the line is the median. The axis is linear within ±1 "
         "and logarithmic beyond"

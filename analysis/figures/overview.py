@@ -50,6 +50,9 @@ def table(study: Study) -> pd.DataFrame:
         )
     if study.trained and (study.trained[0].cells["depth"] >= 2).any():
         training = study.trained[0]
+        study.asked.append(
+            f"SELECT *\nFROM networks\nWHERE {training.where} AND best\nORDER BY cell"
+        )
         scores = score_table(training.cells)
         best = scores[scores["best"]].rename(columns={"mean": "score"})
         best = best.assign(lost=best["diverged"] + best["failed"])
@@ -123,6 +126,8 @@ def _painters(study: Study, drawn: pd.DataFrame) -> dict[str, Painter]:
     decades = style.decades_norm(drawn["gradient"].to_numpy(dtype=float))
 
     def gradient(row: pd.Series) -> tuple[tuple[float, float, float, float], str] | None:
+        if row["depth"] == 2:  # the first hidden layer is the last
+            return style.diverging()(0.5), "–"
         if np.isfinite(row["gradient"]):
             colour = style.diverging()(float(decades(row["gradient"])))
             return colour, signed(row["gradient"], "+")
@@ -201,8 +206,8 @@ def _caption(study: Study, painters: dict[str, Painter]) -> str:
         parts.append(
             f"At the start ({networks(count)}{f', {label}' if label else ''}): gradient – decades that "
             "the signal gradient gains (+, red) or loses (−, blue) from the last hidden layer to the "
-            "first, mean over seeds, zero where nothing arrives; collapse – share of the last hidden "
-            "layer's z that is the same for every sample."
+            "first, mean over seeds, zero where nothing arrives, – at depth 2, whose first hidden layer "
+            "is its last; collapse – share of the last hidden layer's z that is the same for every sample."
         )
     if "test" in painters:
         judged = score_of(study.trained[0].cells)

@@ -64,8 +64,8 @@ def saturated(study: Study, variant: Variant | None = None) -> Drawing:
         "activation's largest slope, against the step (0, and logarithmic from 1 on), at the deepest "
         "depth and the best learning rate by validation: mean over seeds, band: its 95 % Student "
         f"interval ({networks(bounded['cell'].nunique())}). Bounded activations alone: the term has no "
-        "meaning for others. Next to nothing is sent back through a saturated entry; look for layers that fill "
-        "up early and stay full.",
+        "meaning for others. Next to nothing is sent back through a saturated entry; look "
+        "for layers that fill up early and stay full.",
         "Small multiples of the share of saturated entries against the step, a line for each of up to "
         "five layers.",
         figure,

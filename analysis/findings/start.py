@@ -77,6 +77,13 @@ def _also(row: pd.Series) -> str:
     return f", and {joined(words)}" if words else ""
 
 
+def _interval(row: pd.Series) -> str:
+    """Return the 95 % interval of the decades, where there is one: ``" [10^−19.0, 10^−18.8]"``."""
+    if not np.isfinite(row["low"]):
+        return ""
+    return f" [{power(row['low'])}, {power(row['high'])}]"
+
+
 def _blame(first: pd.DataFrame, depth: int) -> list[Finding]:
     """Say what an activation does to the gradient that the same weights without one do not."""
     control = first[first["activation"] == "identity"].set_index("init")
@@ -92,8 +99,8 @@ def _blame(first: pd.DataFrame, depth: int) -> list[Finding]:
         return []
     text = (
         f"At depth {depth} with {worst['init']}, {worst['activation']} passes "
-        f"{power(worst['mean'])} of the signal's gradient from the last hidden layer to the first"
-        f"{_also(worst)}"
+        f"{power(worst['mean'])}{_interval(worst)} of the signal's gradient from the last hidden layer "
+        f"to the first{_also(worst)}"
     )
     if worst["init"] in control.index:
         without = control.loc[worst["init"]]
@@ -117,7 +124,8 @@ def _sorted_out(first: pd.DataFrame, depth: int) -> list[Finding]:
          "lose more than a factor of ten on the way in every network"),
         (EXPLODED, "makes it explode by more than a factor of ten in every network",
          "make it explode by more than a factor of ten in every network"),
-        (MIXED, "differs from network to network", "differ from network to network"),
+        (MIXED, "keeps it in some networks and not in others",
+         "keep it in some networks and not in others"),
         (ZERO, "passes exactly 0 in every network", "pass exactly 0 in every network"),
         (UNDEFINED, "has no gradient that is a number in any network",
          "have no gradient that is a number in any network"),
@@ -152,9 +160,9 @@ def _collapsed(first: pd.DataFrame, collapse: pd.DataFrame, depth: int) -> list[
     worst = both.loc[both["mean_collapse"].idxmax()]
     return [
         Finding(
-            f"A healthy gradient is not enough: {worst['activation']} with {worst['init']} keeps it "
-            f"({power(worst['mean'])} at depth {depth}), yet {worst['mean_collapse']:.0%} of the mean "
-            f"square of the pre-activations in its last hidden layer is the same for every sample.",
+            f"A healthy gradient does not mean that inputs stay apart: {worst['activation']} with "
+            f"{worst['init']} keeps it ({power(worst['mean'])} at depth {depth}), yet "
+            f"{worst['mean_collapse']:.0%} of the mean square of the pre-activations in its last hidden layer is the same for every sample.",
             "collapse",
         )
     ]

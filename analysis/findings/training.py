@@ -39,7 +39,12 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
     if best["networks"].sum() == 0:
         text = "No network with a hidden layer finished its training at the best rates."
         return [Finding(text, "trainability")]
-    found = [*_best(best, score, beside), *_deepest(best, score, np.isfinite(linear)), *_edge(best)]
+    found = [
+        *_best(best, score, beside),
+        *_reach(best),
+        *_deepest(best, score, np.isfinite(linear)),
+        *_edge(best),
+    ]
     if "rate_map" in tables:
         found += _too_fast(tables["rate_map"])
     if "predictors" in tables:
@@ -98,10 +103,37 @@ def _best(best: pd.DataFrame, score: Score, beside: str) -> list[Finding]:
         )
         text = (
             f"{of} by validation {score.name} is {top['activation']} with {top['init']} at depth "
-            f"{int(top['depth'])} and rate {top['lr']:g}{finished(top)}: {score.on_test(top['mean'])} "
-            f"({beside})."
+            f"{int(top['depth'])} and rate {top['lr']:g}{finished(top)}: {score.on_test(top['mean'])}"
+            f"{_ends(top, score)} ({beside})."
         )
     return [Finding(text, "trainability")]
+
+
+def _ends(row: pd.Series, score: Score) -> str:
+    """Return the 95 % interval of a mean score, where there is one."""
+    if not np.isfinite(row["low"]):
+        return ""
+    return f" [{score.written(row['low'])}, {score.written(row['high'])}]"
+
+
+def _reach(best: pd.DataFrame) -> list[Finding]:
+    """Say down to which depth each activation and initializer learns, each depth at its best rate."""
+    if best["depth"].nunique() < 2:
+        return []
+    learnt = best[best["above_chance"]]
+    reach = learnt.groupby(["activation", "init"])["depth"].max().reset_index()
+    parts = [
+        f"{int(depth)} for {listed(of_depth)}"
+        for depth, of_depth in sorted(reach.groupby("depth"), reverse=True)
+    ]
+    tried = best[["activation", "init"]].drop_duplicates()
+    never = tried.merge(reach, how="left")
+    never = never[never["depth"].isna()]
+    if len(never):
+        parts.append(f"none for {listed(never)}")
+    depths = ", ".join(str(int(depth)) for depth in sorted(best["depth"].unique()))
+    text = f"The greatest depth (of {depths}) above chance at its best rate: {'. '.join(parts)}."
+    return [Finding(text.replace(". none", "; none"), "trainability")]
 
 
 def _how(judged: pd.DataFrame, score: Score) -> str:
@@ -243,7 +275,8 @@ def _dying(dead: pd.DataFrame) -> list[Finding]:
     born = by_step[(by_step[CONDITION] == worst[CONDITION]).all(axis=1)].iloc[0]
     text = (
         f"Most dead units, each condition at its best rate: {worst['activation']} with "
-        f"{worst['init']} at depth {int(worst['depth'])} and rate {worst['lr']:g}, {born['dead_share']:.0%} of the hidden units at the start"
+        f"{worst['init']} at depth {int(worst['depth'])} and rate {worst['lr']:g}, "
+        f"{born['dead_share']:.0%} of the hidden units at the start"
     )
     if worst["step"] > 0:
         text += f" and {worst['dead_share']:.0%} after {several(int(worst['step']), 'step')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clear()
         print(sentence, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the output, such as `head`, had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         clear()
         print(f"interrupted: the old {command.makes} is as it was.", file=sys.stderr)

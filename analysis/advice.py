@@ -27,6 +27,9 @@ def next_step(study: Study) -> str:
     Args:
         study: an opened study.
     """
+    if (study.cells["status"] == "failed").all():
+        commands = [plan.command for plan in study.plans]
+        return f"mend what failed, as told above, and run it again: {commands[-1]}"
     absent = set(study.cells.loc[study.cells["status"] == "missing", "cell"])
     if absent:
         commands = [plan.command for plan in study.plans if absent & set(plan.cells)]

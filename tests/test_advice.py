@@ -12,6 +12,7 @@ from analysis.__main__ import main
 from analysis.advice import EXAMPLES, crossed, next_step
 from analysis.frames import Study
 from analysis.report import write_report
+from study.activations import ACTIVATIONS
 from tests import sample
 
 TYPED = ("python", "-m", "study", "depth=4", "name=sample")
@@ -133,3 +134,12 @@ def test_networks_that_differ_only_in_when_they_were_measured_count_once(tmp_pat
     (variant,) = study.trained or study.starts
     assert len(study.cells) == 4
     assert len(variant.cells) == 2
+
+
+def test_where_everything_failed_the_advice_is_to_mend_it(tmp_path, register):
+    def broken(z):
+        raise RuntimeError("no")
+
+    register(ACTIVATIONS, broken)
+    study = made(tmp_path, {"activation": {"name": "broken"}})
+    assert next_step(study).startswith("mend what failed, as told above, and run it again: ")

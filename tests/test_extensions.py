@@ -871,3 +871,55 @@ def test_a_function_that_is_to_come_with_this_program_is_one_and_a_file(tmp_path
     assert done.returncode == 0, done.stderr
     assert "4 networks in outputs/new: 4 ok." in done.stdout
     assert codes(tmp_path / "outputs/new") == []
+
+
+RANDOM = (
+    IMPORTS
+    + """
+@ACTIVATIONS.register()
+def noisy(z):
+    return z + torch.randn_like(z)
+
+@INITIALIZERS.register()
+def drawn(draw: LayerDraw):
+    return torch.nn.init.kaiming_normal_(torch.empty(draw.fan_out, draw.fan_in))
+
+@INITIALIZERS.register()
+def given(draw: LayerDraw):
+    return draw.weight / draw.fan_in
+"""
+)
+
+
+def test_functions_that_draw_random_numbers_of_their_own_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "random_units.py").write_text(RANDOM)
+    words = ("--multirun", "activation=relu,noisy", "init=drawn,given", "name=random")
+    done = subprocess.run(
+        [sys.executable, "-m", "study", "--use", "random_units.py", *words, *SMALL],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "8 networks in outputs/random: 2 ok, 6 failed." in done.stdout
+    assert "activation=noisy gives other values for the same z" in done.stdout
+    assert "init=drawn gives other weights for the same draws" in done.stdout
+
+
+def test_a_data_set_that_differs_from_call_to_call_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "random_data.py").write_text(
+        "import numpy as np\n"
+        "from study.datasets import DATASETS, Traits\n"
+        "@DATASETS.register(Traits(train=100, validation=20, test=20))\n"
+        "def loose():\n"
+        "    random = np.random.default_rng()\n"
+        "    return random.normal(size=(140, 3)), random.integers(0, 2, 140)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "study", "--use", "random_data.py", "data=loose", "batch_size=16"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cannot use data=loose: it gives other samples at every call; give its random numbers a "
+        "fixed seed.\n"
+    )
+    assert not (tmp_path / "outputs").exists()

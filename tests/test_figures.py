@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
@@ -223,6 +224,19 @@ def test_every_figure_is_documented_with_an_example():
         assert one.__doc__.startswith("Draw ")
         assert f'figures.{one.__name__}(open_study("outputs/mine"))' in one.__doc__
         assert "Raises:" in one.__doc__ or one is figures.coverage
+
+
+def test_sql_goes_on_after_every_figure(folder):
+    own = Study(folder)
+    for name in figures.__all__:
+        draw = getattr(figures, name)
+        if isinstance(draw, figures.FigureFunction):
+            with contextlib.suppress(figures.NotApplicable):
+                draw(own)
+            assert len(own.sql("SELECT * FROM networks").df()), name
+    assert repr(own).endswith(f"{len(own.networks)} networks>")
+    with pytest.raises(TypeError, match="atlas needs a study, as open_study"):
+        figures.atlas(str(folder))
 
 
 def test_a_notebooks_own_figures_stay_as_they_were(study):

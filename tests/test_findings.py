@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -113,8 +114,54 @@ def test_a_lone_survivor_is_no_evidence_but_a_single_network_is():
     survivor = cells({"test": 0.8, "status": ["ok", "diverged", "diverged"]})
     assert not score.table(survivor)["above_chance"].any()
     two = cells({"test": spread(0.8), "status": ["ok", "ok", "failed"]})
-    assert score.table(two)["above_chance"].all()
-    assert "(2 of 3 networks finished)" in found(two)
+    assert not score.table(two)["above_chance"].any()
+
+
+def test_networks_that_diverged_count_as_a_guess_where_something_is_called_sure():
+    reached = [0.8, 0.81, 0.79, 0.8, 0.82, 0.78, 0.8, 0.8, 0.81, 0.79]
+    status = ["ok"] * 9 + ["diverged"]
+    deep = {"test": reached, "status": status}
+    frame = cells({"depth": 1, "test": 0.6}, deep, seeds=10)
+    (row,) = score.table(frame).to_dict("records")
+    guessed = student_interval([*reached[:9], 0.1])
+    assert row["mean"] == pytest.approx(
+        np.mean(reached[:9])
+    )  # what is shown is of those that finished
+    assert row["above_chance"] == (guessed.low > 0.1 + score.LEARNT)
+    gain = student_interval([*(one - 0.6 for one in reached[:9]), 0.1 - 0.6])
+    assert (row["gain"], row["gain_low"]) == pytest.approx((gain.mean, gain.low))
+    assert not row["above_linear"]  # of the nine alone it would be
+    said = found(frame)
+    assert "(9 of 10 networks finished)" in said
+    assert "networks that diverged or failed count as a guess" in said
+
+
+def test_a_rate_that_few_seeds_tried_is_not_chosen_for_their_luck():
+    frame = pd.concat(
+        [
+            cells({"lr": 0.1, "test": 0.5}, seeds=6),
+            cells({"lr": 0.3, "test": 0.6}, seeds=1),
+        ]
+    )
+    rates = score.rate_scores(frame, score.CONDITION, score.score_of(frame)).set_index("lr")
+    assert rates.at[0.1, "validation"] == pytest.approx(0.5)
+    assert rates.at[0.3, "validation"] == pytest.approx(0.6 / 6)
+    assert set(score.best_rates(frame)["lr"]) == {0.1}
+
+
+def test_the_greatest_depth_that_learns_is_told_of_every_condition():
+    frame = cells(
+        {"depth": 2, "test": spread(0.6)},
+        {"depth": 8, "test": spread(0.5)},
+        {"depth": 2, "activation": "tanh", "test": spread(0.4)},
+        {"depth": 8, "activation": "tanh", "test": spread(0.1, 0.001)},
+        {"depth": 2, "activation": "sigmoid", "test": spread(0.1, 0.001)},
+        {"depth": 8, "activation": "sigmoid", "test": spread(0.1, 0.001)},
+    )
+    assert (
+        "The greatest depth (of 2, 8) above chance at its best rate: 8 for relu with he_normal. "
+        "2 for tanh with he_normal; none for sigmoid with he_normal."
+    ) in found(frame)
 
 
 def test_a_rate_is_too_fast_only_where_a_smaller_one_is_safe():
@@ -149,7 +196,7 @@ def test_a_regression_is_told_in_r2_and_never_in_percent():
     told = found(frame)
     assert (
         "The best condition by validation R² is relu with he_normal at depth 4 and rate 0.1: R² 0.47 on "
-        "the test split (chance R² 0, a linear model R² 0.49)."
+        "the test split [R² 0.45, R² 0.49] (chance R² 0, a linear model R² 0.49)."
     ) in told
     assert (
         "1 of 2 conditions is above chance at the best rate (the 95 % interval by more than 0.01)"

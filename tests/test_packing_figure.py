@@ -46,9 +46,14 @@ def test_networks_alone_and_packed_are_equal_at_every_step_and_nan_is_equal_to_n
     assert drawing.table["batch_loss"].isna().any()
     assert (drawing.table["difference"] == 0).all()
     assert "in packs of 9, in alone in packs of 1" in drawing.caption
-    assert "63 of 63 losses are equal to the last bit." in drawing.caption
+    broken = int(drawing.table["batch_loss"].isna().sum())
+    assert (
+        f"{63 - broken} of 63 losses are equal to the last bit, {broken} are no number in either "
+        "(diverged)."
+    ) in drawing.caption
     [finding] = packing_finding(drawing.table)
     assert finding.text.startswith("All 63 batch losses of 9 networks that were trained twice")
+    assert f"or no number in either run ({broken}, of networks that diverged)" in finding.text
     [axis] = drawing.figure.axes
     assert any("equal to the last bit" in text.get_text() for text in axis.texts)
 
@@ -95,3 +100,4 @@ def test_the_page_shows_it_with_its_query(folder: Path, tmp_path: Path) -> None:
     query = (copy / "report" / "queries" / "packing.sql").read_text(encoding="utf-8")
     written = pd.read_csv(copy / "report" / "tables" / "packing.csv")
     assert len(study.sql(query).df()) == len(written)
+    assert 'open_study("outputs/many", against="outputs/alone")' in query

@@ -55,7 +55,7 @@ def by_hand(study, cell, lr):
     dead = [row[2] for row in rows[:-1]]
     share = math.nan if None in dead else sum(dead) / sum(row[3] for row in rows[:-1])
     return {
-        "gradient ratio": ratio,
+        "gradient change": ratio,
         "collapse": rows[-2][1],
         "dead share": share,
         "relative update": math.log10(update) if update > 0 and math.isfinite(update) else math.nan,
@@ -71,7 +71,7 @@ def test_every_predictor_is_that_of_the_networks_own_rows(study, found):
         for name, value in expected.items():
             np.testing.assert_allclose(row[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
     broken = found[found["init"] == "normal (std 1e+80)"]
-    assert broken[["gradient ratio", "collapse", "relative update"]].isna().all(axis=None)
+    assert broken[["gradient change", "collapse", "relative update"]].isna().all(axis=None)
 
 
 def test_a_network_has_trained_where_it_is_above_chance_by_more_than_a_guess(study, found):
@@ -87,7 +87,7 @@ def made(**columns: list) -> pd.DataFrame:
     count = len(columns["trained"])
     base = {
         "activation": "relu", "init": "he_normal", "depth": list(range(2, 2 + count)),
-        "gradient ratio": 1.0, "collapse": 1.0, "dead share": math.nan, "relative update": 1.0,
+        "gradient change": 1.0, "collapse": 1.0, "dead share": math.nan, "relative update": 1.0,
         "learning rate": 0.1, "mortal": False, "status": "ok",
     }  # fmt: skip
     return pd.DataFrame(base | columns)
@@ -101,13 +101,13 @@ def area(frame: pd.DataFrame, name: str) -> float:
 
 def test_zeros_rank_as_the_most_vanished_and_what_is_no_number_below_them():
     frame = made(
-        trained=[True, True, False, False], **{"gradient ratio": [0.5, 9.0, math.inf, math.nan]}
+        trained=[True, True, False, False], **{"gradient change": [0.5, 9.0, math.inf, math.nan]}
     )
-    assert area(frame, "gradient ratio") == 1.0
+    assert area(frame, "gradient change") == 1.0
     swapped = made(
-        trained=[True, True, False, True], **{"gradient ratio": [0.5, 9.0, math.inf, math.nan]}
+        trained=[True, True, False, True], **{"gradient change": [0.5, 9.0, math.inf, math.nan]}
     )
-    assert area(swapped, "gradient ratio") == pytest.approx(2 / 3)
+    assert area(swapped, "gradient change") == pytest.approx(2 / 3)
     update = made(
         trained=[False, False, True, True],
         **{"relative update": [math.nan, -math.inf, -9.0, math.nan]},

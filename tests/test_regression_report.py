@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import figures
+from analysis.compare import write_comparison
 from analysis.frames import Study
 from analysis.report import write_report
 from analysis.score import linear_score, score_of
@@ -121,3 +123,23 @@ def test_the_report_tells_each_part_in_its_own_score(study):
     header, *rows = (line.split(",") for line in table.splitlines())
     assert "score" in header
     assert len(rows) == 2
+
+
+def test_two_activations_are_compared_in_a_regression(tmp_path):
+    many = [
+        sample.condition(
+            depth=2, activation=activation, init="he_normal", optim=optim, data=DATA[1], steps=20
+        )
+        for activation in ("relu", "tanh")
+        for optim in RATES
+    ]
+    study = Study(sample.make(tmp_path, many))
+    made = write_comparison(study, "relu", "tanh")
+    assert any("points of test R²" in finding for finding in made.findings)
+    assert not any("accuracy" in finding for finding in made.findings)
+    pairs = pd.read_csv(made.page.parent / "tables" / "pairs.csv")
+    ok = pairs[~pairs["lost"]]
+    assert len(ok)
+    np.testing.assert_allclose(
+        ok["difference"], ok["final_test_r2_one"] - ok["final_test_r2_other"], rtol=1e-6, atol=1e-9
+    )

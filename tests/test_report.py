@@ -19,6 +19,7 @@ from analysis import drawing, figures, open_study, style
 from analysis.__main__ import main
 from analysis.frames import Study
 from analysis.report import write_report
+from analysis.statistics import student_interval
 from study.errors import StoreError
 from tests import sample
 
@@ -166,9 +167,17 @@ def test_the_numbers_in_the_findings_are_those_of_the_records(folder, page):
         "AND activation IN ('sigmoid', 'identity') GROUP BY activation ORDER BY activation DESC"
     ).fetchall()
     passed = [f"10^{value:.1f}".replace("-", "−") for (value,) in logs]
+    each = con.execute(
+        "SELECT log10(l1.signal_grad_rms / l4.signal_grad_rms) FROM layers l1 JOIN layers l4 "
+        "USING (cell, step) JOIN cells USING (cell) WHERE step = 0 AND l1.layer = 1 AND l4.layer = 4 "
+        "AND depth = 5 AND init = 'he_normal' AND lr = 0.03 AND activation = 'sigmoid'"
+    ).fetchall()
+    interval = student_interval([value for (value,) in each])
+    ends = [f"10^{value:.1f}".replace("-", "−") for value in (interval.low, interval.high)]
     assert (
-        f"At depth 5 with he_normal, sigmoid passes {passed[0]} of the signal&#39;s gradient from the "
-        f"last hidden layer to the first; the same weights without an activation pass {passed[1]}."
+        f"At depth 5 with he_normal, sigmoid passes {passed[0]} [{ends[0]}, {ends[1]}] of the "
+        "signal&#39;s gradient from the last hidden layer to the first; the same weights without an "
+        f"activation pass {passed[1]}."
     ) in text
     (best,) = con.execute(
         "SELECT max(a) FROM (SELECT avg(final_test_accuracy) a FROM cells WHERE status = 'ok' "
@@ -268,7 +277,7 @@ def test_the_last_lines_say_what_was_found_where_it_is_and_what_to_try(folder, c
         == f"Report: {folder.as_posix()}/report/index.html ({len(SHOWN)} figures, each with its table)"
     )
     assert lines[-1] == (
-        "Next: the largest rate tried is the best for 3 of 16 conditions: "
+        "Next: the largest rate tried is the best for 4 of 16 conditions: "
         "python -m study --multirun 'x=<b>1&2</b>' optim.lr=1,3"
     )
 

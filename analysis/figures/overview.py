@@ -215,8 +215,9 @@ def _caption(study: Study, painters: dict[str, Painter]) -> str:
         count = study.count(f"{study.trained[0].where} AND best AND depth >= 2")
         parts.append(
             f"In training ({networks(count)}{f', {label}' if label else ''}): test – {judged.name} on "
-            "the test split at each condition's own best learning rate, mean over seeds, the darkest "
-            f"colour is chance, {judged.written_chance}; × – some diverged or failed, × alone – all did"
+            "the test split at each condition's own best learning rate, mean over seeds, dark "
+            f"is chance, {judged.written_chance}, bright the best of the study; × – some diverged or "
+            "failed, × alone – all did"
             + ("; … – not run yet." if study.count("training = 1 AND status = 'missing'") else ".")
         )
     if "dead" in painters:

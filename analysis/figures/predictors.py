@@ -44,7 +44,7 @@ class Predictor:
 
 
 PREDICTORS = (
-    Predictor("gradient ratio", -1, "|log10| of signal gradient, layer 1 / last hidden"),
+    Predictor("gradient change", -1, "|log10| of signal gradient, layer 1 / last hidden"),
     Predictor("collapse", -1, "z_collapse of the last hidden layer"),
     Predictor("dead share", -1, "dead share of hidden units"),
     Predictor("relative update", 1, "log10 of lr·‖g‖²/‖W‖²"),
@@ -91,7 +91,7 @@ def measured(study: Study, cells: pd.DataFrame, where: str | None = None) -> pd.
     )
     return cells.assign(
         **{
-            "gradient ratio": ratio,
+            "gradient change": ratio,
             "collapse": last["z_collapse"].where(np.isfinite(last["z_collapse"])),
             "dead share": share.where(mortal),
             "relative update": update.where(update < math.inf),
@@ -350,7 +350,7 @@ def _caption(found: pd.DataFrame, deep: pd.DataFrame, areas: pd.DataFrame) -> st
         "single direction describes. g and W are the weight gradient and the weights of all layers, "
         "without biases: lr·‖g‖²/‖W‖² is the loss that one small step of gradient descent removes, by "
         "the size of the weights. What is no number ranks as the least likely to train; a gradient of "
-        "exactly 0 as the most vanished; at depth 2 layer 1 is the last hidden one and the gradient ratio "
+        "exactly 0 as the most vanished; at depth 2 layer 1 is the last hidden one and the gradient change "
         "is 0."
     )
     if "dead share" in areas.index:

@@ -162,7 +162,8 @@ def _collapsed(first: pd.DataFrame, collapse: pd.DataFrame, depth: int) -> list[
         Finding(
             f"A healthy gradient does not mean that inputs stay apart: {worst['activation']} with "
             f"{worst['init']} keeps it ({power(worst['mean'])} at depth {depth}), yet "
-            f"{worst['mean_collapse']:.0%} of the mean square of the pre-activations in its last hidden layer is the same for every sample.",
+            f"{worst['mean_collapse']:.0%} of the mean square of the pre-activations in its last hidden "
+            "layer is the same for every sample.",
             "collapse",
         )
     ]

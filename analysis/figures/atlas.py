@@ -9,9 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, FigureFunction, networks, started
+from analysis.figures.base import Drawing, FigureFunction, condition_grid, networks, started
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.statistics import log_statistics
 from analysis.words import signed
 
@@ -47,20 +46,14 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
     """
     variant = started(study, variant)
     drawn = table(study, variant)
-    activations = in_order(drawn["activation"], style.ACTIVATIONS)
-    inits = in_order(drawn["init"], style.INITIALIZERS)
     depths = sorted(drawn["depth"].unique())
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (1.95, 0.32 + 0.17 * len(depths)),
-            row_colours=style.colours(activations), gap=0.25, pad=16,
-        )  # fmt: skip
+        grid = condition_grid(drawn, (1.95, 0.32 + 0.17 * len(depths)), gap=0.25, pad=16)
+        figure, axes = grid.figure, grid.axes
         norm = style.decades_norm(drawn["mean"].to_numpy())
         limit = float(norm.vmax or 0.0)
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, panel, depths, norm)
+        for _, axis, panel in grid.panels(drawn):
+            _panel(axis, panel, depths, norm)
         layout.layer_ticks(axes[0, 0], max(depths) - 1)
         for axis in axes[-1]:
             axis.set_xlabel("layer")
@@ -85,7 +78,7 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
         f"Above a panel: the factor by which the gradient of its deepest network changes from the last "
         f"hidden layer to layer 1. Look along a row of panels to see what the initializer does, and at "
         f"identity (where it is in the sweep) for what the same weights do without an activation.",
-        f"Grid of heat maps, {len(activations)} activations by {len(inits)} initializers, of the "
+        f"Grid of heat maps, {len(grid.activations)} activations by {len(grid.inits)} initializers, of the "
         f"relative gradient by layer and depth up to {deepest}.",
         figure,
         drawn,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import style
+from analysis import layout, style
 from analysis.frames import Study, Variant
+from analysis.labels import in_order
 from analysis.layout import legend_above
 from analysis.words import several
 
@@ -144,6 +145,49 @@ def lowest(drawn: pd.DataFrame) -> float:
     """Return the lowest mean, 0 of none."""
     values = drawn["mean"].to_numpy(dtype=float)
     return float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
+
+
+@dataclass(frozen=True)
+class ConditionGrid:
+    """Small multiples, a row an activation and a column an initializer.
+
+    Attributes:
+        figure: the figure.
+        axes: its panels ``[row, column]``.
+        activations: of the rows, in the order in which they are always shown.
+        inits: of the columns, likewise.
+        colours: of the activations.
+    """
+
+    figure: Figure
+    axes: np.ndarray
+    activations: list[str]
+    inits: list[str]
+    colours: dict[str, str]
+
+    def panels(self, drawn: pd.DataFrame) -> Iterator[tuple[str, Axes, pd.DataFrame]]:
+        """Yield of every panel its activation, its axes and the rows of a table that belong to it."""
+        for activation, row in zip(self.activations, self.axes, strict=True):
+            of_row = drawn[drawn["activation"] == activation]
+            for init, axis in zip(self.inits, row, strict=True):
+                yield activation, axis, of_row[of_row["init"] == init]
+
+
+def condition_grid(
+    cells: pd.DataFrame, size: tuple[float, float], **settings: Any
+) -> ConditionGrid:
+    """Return small multiples of the activations and initializers of a table.
+
+    Args:
+        cells: has columns ``activation`` and ``init``.
+        size: least width and height of a panel in inches.
+        settings: more for `analysis.layout.panel_grid`.
+    """
+    activations = in_order(cells["activation"], style.ACTIVATIONS)
+    inits = in_order(cells["init"], style.INITIALIZERS)
+    colours = style.colours(activations)
+    figure, axes = layout.panel_grid(activations, inits, size, row_colours=colours, **settings)
+    return ConditionGrid(figure, axes, activations, inits, colours)
 
 
 def depth_lines(

@@ -10,6 +10,7 @@ from analysis import layout, style
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
+    condition_grid,
     depth_legend,
     depth_lines,
     fault_marks,
@@ -17,7 +18,6 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.statistics import log_statistics, student_intervals
 from study.schema import column
 
@@ -115,24 +115,19 @@ def draw(
 ) -> Drawing:
     variant = started(study, variant)
     drawn = table(study, variant, quantity, log)
-    activations = in_order(drawn["activation"], style.ACTIVATIONS)
-    inits = in_order(drawn["init"], style.INITIALIZERS)
     depths = style.depth_colours([int(depth) for depth in drawn["depth"].unique()])
     meaning = column("layers", quantity)
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (1.95, 1.2), row_colours=style.colours(activations), gap=0.22
-        )
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                if panel.empty:
-                    layout.not_run(axis)
-                    continue
-                # the limits are set once below; finding them anew for every band takes seconds
-                axis.set_autoscale_on(False)
-                depth_lines(axis, panel, depths)
-                fault_marks(axis, panel, zeros=log)
+        grid = condition_grid(drawn, (1.95, 1.2), gap=0.22)
+        figure, axes = grid.figure, grid.axes
+        for _, axis, panel in grid.panels(drawn):
+            if panel.empty:
+                layout.not_run(axis)
+                continue
+            # the limits are set once below; finding them anew for every band takes seconds
+            axis.set_autoscale_on(False)
+            depth_lines(axis, panel, depths)
+            fault_marks(axis, panel, zeros=log)
         _scale(axes, drawn, log)
         for axis in axes[-1]:
             axis.set_xlabel("layer")
@@ -148,7 +143,7 @@ def draw(
         f"{meaning.label[0].upper()}{meaning.label[1:]} at the start against the layer, counted from "
         f"the input; a line per depth, band: {band} over seeds "
         f"({networks(len(variant.cells))}). {see}",
-        f"Small multiples, {len(activations)} activations by {len(inits)} initializers, of "
+        f"Small multiples, {len(grid.activations)} activations by {len(grid.inits)} initializers, of "
         f"{meaning.label} against layer with a line for each depth.",
         figure,
         drawn,

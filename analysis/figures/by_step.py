@@ -12,9 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import layout, style
-from analysis.figures.base import NotApplicable, banded_lines, fault_handles, fault_marks, trained
+from analysis.figures.base import (
+    NotApplicable,
+    banded_lines,
+    condition_grid,
+    fault_handles,
+    fault_marks,
+    trained,
+)
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.score import CONDITION, best_rates
 from analysis.score import table as score_table
 
@@ -101,22 +107,17 @@ def draw(
         guide: height of a dotted line.
         shares: whether heights are shares, to be written as percentages.
     """
-    activations = in_order(cells["activation"], style.ACTIVATIONS)
-    inits = in_order(cells["init"], style.INITIALIZERS)
     of = colours()
-    figure, axes = layout.panel_grid(
-        activations, inits, (2.2, 1.1), row_colours=style.colours(activations), gap=0.26, pad=16
-    )
-    for activation, row in zip(activations, axes, strict=True):
-        for init, axis in zip(inits, row, strict=True):
-            panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-            if panel.empty:
-                layout.not_run(axis)
-                continue
-            axis.set_autoscale_on(False)
-            if guide is not None:
-                axis.axhline(guide, color="#777777", linewidth=0.9, linestyle=":")
-            _panel(axis, panel, of, zeros)
+    grid = condition_grid(cells, (2.2, 1.1), gap=0.26, pad=16)
+    figure, axes = grid.figure, grid.axes
+    for _, axis, panel in grid.panels(drawn):
+        if panel.empty:
+            layout.not_run(axis)
+            continue
+        axis.set_autoscale_on(False)
+        if guide is not None:
+            axis.axhline(guide, color="#777777", linewidth=0.9, linestyle=":")
+        _panel(axis, panel, of, zeros)
     layout.step_ticks(axes[0, 0], int(drawn["step"].max()))
     axes[0, 0].set_ylim(*limits)
     if shares:

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, FigureFunction, networks
+from analysis.figures.base import Drawing, FigureFunction, condition_grid, networks
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.score import STATUSES
 
 TITLE = "What was run, and what became of it?"
@@ -39,19 +38,15 @@ def coverage(study: Study, variant: Variant | None = None) -> Drawing:
         study: an opened study.
     """
     drawn = table(study)
-    activations = in_order(drawn["activation"], style.ACTIVATIONS)
-    inits = in_order(drawn["init"], style.INITIALIZERS)
     places = _places(drawn)
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (max(1.2, 0.3 * (len(places) + 0.5)), 0.62),
-            row_colours=style.colours(activations), left=0.2, gap=0.32,
-        )  # fmt: skip
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                part = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, part, places)
-        for init, axis in zip(inits, axes[-1], strict=True):
+        grid = condition_grid(
+            drawn, (max(1.2, 0.3 * (len(places) + 0.5)), 0.62), left=0.2, gap=0.32
+        )
+        figure, axes = grid.figure, grid.axes
+        for _, axis, part in grid.panels(drawn):
+            _panel(axis, part, places)
+        for init, axis in zip(grid.inits, axes[-1], strict=True):
             _name_columns(axis, drawn[drawn["init"] == init], places)
         layout.legend_above(
             figure,

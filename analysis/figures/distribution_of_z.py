@@ -13,6 +13,7 @@ from analysis import layout, style
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
+    condition_grid,
     fault_handles,
     fault_marks,
     needs,
@@ -20,7 +21,6 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 
 TITLE = "Where do the pre-activations lie?"
 
@@ -70,17 +70,11 @@ def distribution_of_z(study: Study, variant: Variant | None = None) -> Drawing:
     deepest = int(variant.cells["depth"].max())
     cells = variant.cells[variant.cells["depth"] == deepest]
     drawn = table(study, f"{variant.where} AND depth = {deepest}")
-    activations = in_order(variant.cells["activation"], style.ACTIVATIONS)
-    inits = in_order(variant.cells["init"], style.INITIALIZERS)
-    colours = style.colours(activations)
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (1.75, 0.95), row_colours=colours, gap=0.18
-        )
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, panel, colours[activation])
+        grid = condition_grid(variant.cells, (1.75, 0.95), gap=0.18)
+        figure, axes = grid.figure, grid.axes
+        for activation, axis, panel in grid.panels(drawn):
+            _panel(axis, panel, grid.colours[activation])
         _scale(axes[0, 0], drawn, deepest)
         for axis in axes[-1]:
             axis.set_xlabel("layer")
@@ -108,7 +102,7 @@ def distribution_of_z(study: Study, variant: Variant | None = None) -> Drawing:
         + (f"; what lies beyond ±{FARTHEST:,.0f} leaves it. " if farther else ". ")
         + "A band that narrows to a line is a signal that dies out, one that widens explodes; a median "
         "away from 0 is a signal that has come to lie on one side of its activation.",
-        f"Small multiples, {len(activations)} activations by {len(inits)} initializers: bands of "
+        f"Small multiples, {len(grid.activations)} activations by {len(grid.inits)} initializers: bands of "
         "quantiles of z against the layer.",
         figure,
         drawn,

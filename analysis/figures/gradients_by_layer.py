@@ -15,13 +15,13 @@ from analysis.figures.base import (
     FigureFunction,
     NotApplicable,
     banded_lines,
+    condition_grid,
     fault_handles,
     fault_marks,
     networks,
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.statistics import log_statistics
 
 TITLE = "Why does the weight gradient not show what the signal gradient shows?"
@@ -71,17 +71,11 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     if deepest < 3:
         raise NotApplicable("a way through layers needs at least two hidden ones, depth 3")
     drawn = table(study, variant)
-    activations = in_order(variant.cells["activation"], style.ACTIVATIONS)
-    inits = in_order(variant.cells["init"], style.INITIALIZERS)
-    colours = style.colours(activations)
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (1.75, 0.95), row_colours=colours, gap=0.18
-        )
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                panel = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, panel, colours[activation])
+        grid = condition_grid(variant.cells, (1.75, 0.95), gap=0.18)
+        figure, axes = grid.figure, grid.axes
+        for activation, axis, panel in grid.panels(drawn):
+            _panel(axis, panel, grid.colours[activation])
         _scale(axes[0, 0], drawn, deepest)
         for axis in axes[-1]:
             axis.set_xlabel("layer")
@@ -107,8 +101,8 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         "one layer to the next the one grows by the factor by which the other falls: dashed stays flat "
         "while solid vanishes or explodes (⟨W, ∂L/∂W⟩ is the same in every layer). Where the signal keeps "
         "its size, as in a sigmoid that is never far from ½, the two fall together.",
-        f"Small multiples, {len(activations)} activations by {len(inits)} initializers: relative signal "
-        "and weight gradient against the layer.",
+        f"Small multiples, {len(grid.activations)} activations by {len(grid.inits)} initializers: relative "
+        "signal and weight gradient against the layer.",
         figure,
         drawn,
     )

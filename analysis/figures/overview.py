@@ -11,11 +11,10 @@ from matplotlib.colors import Normalize
 
 from analysis import layout, style
 from analysis.figures.atlas import table as gradient_table
-from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable, condition_grid, networks
 from analysis.figures.by_layer import table as layer_table
 from analysis.figures.dead_units import table as dead_table
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.score import score_of
 from analysis.score import table as score_table
 from analysis.words import signed
@@ -91,19 +90,15 @@ def overview(study: Study, variant: Variant | None = None) -> Drawing:
     drawn = table(study)
     if drawn.empty:
         raise NotApplicable("no measured network has a hidden layer")
-    activations = in_order(drawn["activation"], style.ACTIVATIONS)
-    inits = in_order(drawn["init"], style.INITIALIZERS)
     depths = sorted(int(depth) for depth in drawn["depth"].unique())
     painters = _painters(study, drawn)
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (0.42 * len(depths), 0.19 * len(painters)),
-            row_colours=style.colours(activations), gap=0.14, left=0.75, bottom=0.42,
-        )  # fmt: skip
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                part = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, part, depths, painters)
+        grid = condition_grid(
+            drawn, (0.42 * len(depths), 0.19 * len(painters)), gap=0.14, left=0.75, bottom=0.42
+        )
+        figure, axes = grid.figure, grid.axes
+        for _, axis, part in grid.panels(drawn):
+            _panel(axis, part, depths, painters)
         for axis in axes[:, 0]:
             axis.set_yticks(range(len(painters)), labels=list(painters))
         for axis in axes[-1]:

@@ -11,9 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks, trained
+from analysis.figures.base import (
+    Drawing,
+    FigureFunction,
+    NotApplicable,
+    condition_grid,
+    networks,
+    trained,
+)
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.score import LEARNT, LOST, score_of, table
 from analysis.words import joined
 
@@ -33,21 +39,15 @@ def rate_map(study: Study, variant: Variant | None = None) -> Drawing:
     drawn = table(variant.cells)
     if drawn["lr"].nunique() < 2:
         raise NotApplicable("a map over rates needs at least two learning rates")
-    activations = in_order(drawn["activation"], style.ACTIVATIONS)
-    inits = in_order(drawn["init"], style.INITIALIZERS)
     depths, rates = sorted(drawn["depth"].unique()), sorted(drawn["lr"].unique())
     score = score_of(variant.cells)
     chance = score.chance
     norm = style.matplotlib.colors.Normalize(chance, np.nanmax([chance + 0.01, *drawn["mean"]]))
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (0.5 + 0.45 * len(depths), 0.1 + 0.3 * len(rates)),
-            row_colours=style.colours(activations),
-        )  # fmt: skip
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                part = drawn[(drawn["activation"] == activation) & (drawn["init"] == init)]
-                _panel(axis, part, depths, rates, norm, chance)
+        grid = condition_grid(drawn, (0.5 + 0.45 * len(depths), 0.1 + 0.3 * len(rates)))
+        figure, axes = grid.figure, grid.axes
+        for _, axis, part in grid.panels(drawn):
+            _panel(axis, part, depths, rates, norm, chance)
         for axis in axes[-1]:
             axis.set_xlabel("depth")
         for axis in axes[:, 0]:

@@ -8,10 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, FigureFunction, NotApplicable, needs, networks, trained
+from analysis.figures.base import (
+    Drawing,
+    FigureFunction,
+    NotApplicable,
+    condition_grid,
+    needs,
+    networks,
+    trained,
+)
 from analysis.figures.by_step import annotate
 from analysis.frames import Study, Variant
-from analysis.labels import in_order
 from analysis.score import best_rates
 
 TITLE = "Are units born dead, do they die, do they come back?"
@@ -87,15 +94,11 @@ def unit_fates(study: Study, variant: Variant | None = None) -> Drawing:
     depth = int(touched["depth"].max())
     drawn = everything[everything["depth"] == depth]
     touched = touched[touched["depth"] == depth]
-    activations = in_order(touched["activation"], style.ACTIVATIONS)
-    inits = in_order(touched["init"], style.INITIALIZERS)
     with style.house_style():
-        figure, axes = layout.panel_grid(
-            activations, inits, (2.4, 1.2), row_colours=style.colours(activations), gap=0.3, pad=16
-        )
-        for activation, row in zip(activations, axes, strict=True):
-            for init, axis in zip(inits, row, strict=True):
-                _panel(axis, drawn[(drawn["activation"] == activation) & (drawn["init"] == init)])
+        grid = condition_grid(touched, (2.4, 1.2), gap=0.3, pad=16)
+        figure, axes = grid.figure, grid.axes
+        for _, axis, part in grid.panels(drawn):
+            _panel(axis, part)
         layout.step_ticks(axes[0, 0], int(drawn["step"].max()), margin=0.0)
         axes[0, 0].set_ylim(0, 1)
         axes[0, 0].yaxis.set_major_formatter(style.percent())
@@ -111,8 +114,8 @@ def unit_fates(study: Study, variant: Variant | None = None) -> Drawing:
         )
     count = cells.loc[
         (cells["depth"] == depth)
-        & cells["activation"].isin(activations)
-        & cells["init"].isin(inits),
+        & cells["activation"].isin(grid.activations)
+        & cells["init"].isin(grid.inits),
         "cell",
     ].nunique()
     return Drawing(

@@ -39,6 +39,16 @@ ARROW_SCHEMAS = {
 }
 
 
+def _mode() -> int:
+    """Return the permissions that this process gives a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+_MODE = _mode()
+
+
 @dataclass(frozen=True)
 class Commit:
     """One committed pack, as its file says.
@@ -162,6 +172,7 @@ class Store:
         """
         with _naming(self.folder, f"store pack {pack} in"):
             staged = Path(tempfile.mkdtemp(prefix=f"{pack}.", dir=self.staging))
+            staged.chmod(_MODE | (_MODE & 0o444) >> 2)  # who may read may enter
             try:
                 files = self._stage_tables(staged, tables)
                 place = self.records / f"{pack}.{_content(files)}"
@@ -234,6 +245,8 @@ class Store:
         with tempfile.NamedTemporaryFile("w", dir=self.staging, delete=False) as file:
             file.write(text)
             file.flush()
+            # a temporary file is its owner's alone; a study is as readable as the rest of the folder
+            os.chmod(file.name, _MODE)
             os.fsync(file.fileno())
         try:
             with contextlib.suppress(FileExistsError):

@@ -117,3 +117,16 @@ def test_a_file_in_the_folders_place_is_refused_and_nothing_written(tmp_path):
     with pytest.raises(StoreError, match="is a file"):
         store.check_writable()
     assert (tmp_path / "outputs").read_text() == "a file"
+
+
+def test_a_study_is_as_readable_as_any_new_file(tmp_path):
+    store = Store(tmp_path / "study")
+    store.create()
+    store.write_plan({"schema": 2})
+    commit(store)
+    plain = tmp_path / "plain"
+    plain.touch()
+    (tmp_path / "folder").mkdir()
+    for path in store.folder.rglob("*"):
+        like = tmp_path / "folder" if path.is_dir() else plain
+        assert path.stat().st_mode == like.stat().st_mode, path

@@ -23,7 +23,7 @@ BEGIN, END = "<!-- figures: begin (make figures) -->", "<!-- figures: end -->"
 WITH_LINEAR_MODEL = ("overview", "trainability", "coverage")
 """Figures that show networks without a hidden layer, too."""
 
-SHOWN = re.compile(r'<h3 id="(\w+)">(.*?)</h3>\n<figure>(.*?)</figure>', re.DOTALL)
+SHOWN = re.compile(r'<h3 id="(\w+)">(.*?)</h3>\n<figure>')
 
 
 def table(study: Study) -> str:
@@ -40,7 +40,7 @@ def table(study: Study) -> str:
         )
     place = f"{study.folder.as_posix()}/report"
     lines = ["| figure | what it shows | experiment | command |", "|---|---|---|---|"]
-    for name, title, _ in SHOWN.findall(page.read_text(encoding="utf-8")):
+    for name, title in SHOWN.findall(page.read_text(encoding="utf-8")):
         query = (page.parent / "queries" / f"{name}.sql").read_text(encoding="utf-8")
         commands = _commands(study, name, query)
         experiments = re.findall(r"\+experiment=(\w+)", " ".join(commands))

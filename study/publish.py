@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,42 +46,55 @@ def publish(source: Path, target: Path) -> int:
     Raises:
         StoreError: there is no study, it is damaged, or the target exists or cannot be written.
     """
-    store, copy = Store(source), Store(target)
+    store = Store(source)
     if not store.commits.is_dir():
         raise StoreError(f"cannot publish {source}: there is no study in it.")
     if target.exists():
         raise StoreError(f"cannot publish to {target}: it exists; remove it first.")
+    Store(target).check_writable()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # beside the target, which appears only once it is whole
+        with tempfile.TemporaryDirectory(prefix=f"{target.name}.new-", dir=target.parent) as place:
+            copy = Store(Path(place) / target.name)
+            networks = _copy(store, copy)
+            copy.staging.rmdir()  # git keeps no empty folders, and nothing is written here again
+            os.rename(copy.folder, target)
+    except OSError as error:
+        raise StoreError(f"cannot publish to {target}: {error.strerror or error}.") from error
+    return networks
+
+
+def _copy(store: Store, copy: Store) -> int:
+    """Write plans and rounded records of one store into another, and return how many networks it holds."""
     commits = store.read_commits()
     final = final_commits(commits)
     paths = {commit.pack: store.verify(commit) for commit in commits}
-    copy.check_writable()
     copy.create()
     for plan in store.read_plans():
         copy.write_plan(plan)
     groups: dict[str, list[Commit]] = {}
     for commit in commits:
-        groups.setdefault(canonical_json(commit.environment), []).append(commit)
+        if any(final[cell] is commit for cell in commit.statuses):
+            groups.setdefault(canonical_json(commit.environment), []).append(commit)
     for environment, group in sorted(groups.items()):
         chosen = {cell for commit in group for cell in commit.statuses if final[cell] is commit}
         statuses = {cell: final[cell].statuses[cell] for cell in sorted(chosen)}
+        group.sort(key=lambda one: one.pack)
+        tables = {
+            table: _merged(
+                table, [_of_cells(paths[commit.pack][table], final, commit) for commit in group]
+            )
+            for table in TABLES
+        }
         copy.commit(
             digest(canonical_json([statuses, environment]), 16),
             max(commit.attempt for commit in group),
-            {
-                table: _merged(
-                    table,
-                    [
-                        _of_cells(paths[commit.pack][table], final, commit)
-                        for commit in sorted(group, key=lambda one: one.pack)
-                    ],
-                )
-                for table in TABLES
-            },
+            tables,
             statuses,
             {**json.loads(environment), "significant_bits": KEPT_BITS},
             sum(commit.wall_s for commit in group),
         )
-    copy.staging.rmdir()  # git keeps no empty folders, and nothing is written here again
     return len(final)
 
 

@@ -39,6 +39,7 @@ CELL = Column(
 )
 
 WORDS = {"r2": "R²"}
+"""What a label calls a column where its name is not the word."""
 
 CELLS: tuple[Column, ...] = (
     CELL,

@@ -98,6 +98,21 @@ def test_what_cannot_be_published_gets_one_sentence_and_nothing_is_written(
     assert files_under(place) == before
 
 
+def test_a_copy_that_cannot_be_finished_leaves_nothing_behind(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_arguments: object, **_more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("study.store.pq.write_table", full)
+    assert main([str(folder), str(tmp_path / "copies" / "published")]) == 2
+    assert "No space left on device." in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.name != "copies"] == []
+
+
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=False)
 
 

@@ -17,6 +17,7 @@ from analysis.readme import main as write_table
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "outputs" / "reference"
+README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 LARGEST = 30_000_000
 DRAWN_WITH = ("duckdb", "matplotlib", "numpy", "pandas", "pillow", "scipy", "seaborn")
 
@@ -27,7 +28,7 @@ others = [name for name in DRAWN_WITH if version(name) != pinned[name]]
 @pytest.mark.slow
 @pytest.mark.skipif(bool(others), reason=f"other versions than were published with: {others}")
 def test_make_figures_leaves_every_byte_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("reference", "reference_alone"):
         shutil.copytree(
@@ -37,7 +38,7 @@ def test_make_figures_leaves_every_byte_as_it_is(
         )
     shutil.copy(ROOT / "README.md", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert main(["outputs/reference", "--against", "outputs/reference_alone"]) == 0, capsys
+    assert main(["outputs/reference", "--against", "outputs/reference_alone"]) == 0
     made = files_under(tmp_path / "outputs" / "reference" / "report")
     published = files_under(STUDY / "report")
     assert set(made) == set(published)
@@ -63,6 +64,12 @@ def test_the_published_study_is_small_whole_and_larger_than_the_standard_grid() 
     assert (
         study.count("start = 1 AND depth = 32 AND init = 'he_normal' AND activation = 'relu'") == 30
     )
+
+
+def test_the_number_that_the_readme_opens_with_is_the_published_one() -> None:
+    (told,) = re.findall(r"sigmoid network passes (10\^−[\d.]+) of the gradient", README)
+    page = (STUDY / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"At depth 32 with xavier_normal, sigmoid passes {told} [" in page
 
 
 def test_a_table_of_figures_needs_a_report_and_marks(

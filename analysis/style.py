@@ -192,7 +192,7 @@ def save(figure: Figure, folder: Path, slug: str) -> None:
 
 
 def shortened(svg: str) -> str:
-    """Return an SVG with places to a hundredth of a point and without indentation, some tenths smaller."""
+    """Return an SVG with places to a hundredth of a point and without indentation, a sixth smaller."""
     placed = re.sub(r"(?<!scale\()\b(\d+\.\d\d)\d+", r"\1", svg)
     return re.sub(r"\n\s+", "\n", placed)
 

@@ -9,7 +9,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, FigureFunction, condition_grid, networks, started
+from analysis.figures.base import (
+    Drawing,
+    FigureFunction,
+    condition_grid,
+    decades_bar,
+    networks,
+    started,
+)
 from analysis.frames import Study, Variant
 from analysis.statistics import log_statistics
 from analysis.words import signed
@@ -51,7 +58,6 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
         grid = condition_grid(drawn, (1.95, 0.32 + 0.17 * len(depths)), gap=0.25, pad=16)
         figure, axes = grid.figure, grid.axes
         norm = style.decades_norm(drawn["mean"].to_numpy())
-        limit = float(norm.vmax or 0.0)
         for _, axis, panel in grid.panels(drawn):
             _panel(axis, panel, depths, norm)
         layout.layer_ticks(axes[0, 0], max(depths) - 1)
@@ -59,14 +65,7 @@ def atlas(study: Study, variant: Variant | None = None) -> Drawing:
             axis.set_xlabel("layer")
         for axis in axes[:, 0]:
             axis.set_ylabel("depth", labelpad=4)
-        bar = layout.bar_above(
-            figure,
-            style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
-            "decades gained (+) or lost (−) since the last hidden layer",
-        )
-        ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
-        bar.set_xticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
-        bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
+        decades_bar(figure, norm)
     deepest = depths[-1]
     return Drawing(
         TITLE,

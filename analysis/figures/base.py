@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -188,6 +189,24 @@ def condition_grid(
     colours = style.colours(activations)
     figure, axes = layout.panel_grid(activations, inits, size, row_colours=colours, **settings)
     return ConditionGrid(figure, axes, activations, inits, colours)
+
+
+def decades_bar(figure: Figure, norm: Normalize) -> None:
+    """Put the colour bar of relative gradients above the panels.
+
+    Args:
+        figure: a figure of `analysis.layout.panel_grid`.
+        norm: as `analysis.style.decades_norm` returns it.
+    """
+    bar = layout.bar_above(
+        figure,
+        style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
+        "decades gained (+) or lost (−) since the last hidden layer",
+    )
+    limit = float(norm.vmax or 0.0)
+    ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
+    bar.set_xticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
+    bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
 
 
 def depth_lines(

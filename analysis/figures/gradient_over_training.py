@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, SymLogNorm
 
 from analysis import layout, style
-from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks
+from analysis.figures.base import Drawing, FigureFunction, NotApplicable, decades_bar, networks
 from analysis.figures.by_step import annotate, best_deepest
 from analysis.figures.dead_units import named_steps
 from analysis.frames import Study, Variant, among
@@ -79,15 +79,7 @@ def gradient_over_training(study: Study, variant: Variant | None = None) -> Draw
             axis.set_xlabel("step")
         for axis in axes[:, 0]:
             axis.set_ylabel("layer", labelpad=4)
-        bar = layout.bar_above(
-            figure,
-            style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
-            "decades gained (+) or lost (−) on the way from the last hidden layer",
-        )
-        limit = float(norm.vmax or 0.0)
-        ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
-        bar.set_xticks(ticks, labels=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
-        bar.xaxis.set_minor_locator(style.matplotlib.ticker.NullLocator())
+        decades_bar(figure, norm)
     without = drawn[drawn["networks"] == 0]
     depths = sorted(int(depth) for depth in drawn["depth"].unique())
     return Drawing(

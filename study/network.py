@@ -24,6 +24,9 @@ from study.registry import parameters
 
 Settings = dict[str, Any]
 
+ALIGNED = 64
+"""Numbers between the places where parameters may begin in one tensor."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -172,6 +175,20 @@ class StackedNetwork(nn.Module):
         groups = [{"params": weights, "weight_decay": weight_decay}]
         return groups + ([{"params": others, "weight_decay": 0.0}] if others else [])
 
+    def join(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Move the parameters of each group, and their gradients, into one long tensor.
+
+        The parameters stay what they are to everyone else, views of it. An optimizer that works on each
+        number apart does the same to the whole at once.
+
+        Args:
+            groups: as `parameter_groups` returns them.
+
+        Returns:
+            The groups, with the one tensor ``[number]`` as parameter.
+        """
+        return [{**group, "params": [_joined(group["params"])]} for group in groups]
+
     def parameters_of_cells(self) -> Iterator[tuple[Tensor, slice]]:
         """Yield every parameter ``[cell, …]`` with the cells of the stack that it belongs to."""
         for layer in self.each_layer():
@@ -193,6 +210,21 @@ class StackedNetwork(nn.Module):
             if isinstance(layer.activation, StackedActivation):
                 count += layer.activation.trait(lambda traits: len(traits.learnable)).long()
         return count
+
+
+def _joined(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """Return one parameter ``[number]``, of which these and their gradients become views."""
+    # whole vectors: where one begins must not decide how a product or an update is rounded
+    places = [-(-parameter.numel() // ALIGNED) * ALIGNED for parameter in parameters]
+    whole = nn.Parameter(parameters[0].new_zeros(sum(places)))
+    whole.grad = torch.zeros_like(whole)
+    for parameter, values, gradient in zip(
+        parameters, whole.detach().split(places), whole.grad.split(places), strict=True
+    ):
+        own = values[: parameter.numel()].view_as(parameter)
+        parameter.data = own.copy_(parameter.detach())
+        parameter.grad = gradient[: parameter.numel()].view_as(parameter)
+    return whole
 
 
 def cell_losses(outputs: Tensor, labels: Tensor) -> Tensor:

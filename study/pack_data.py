@@ -1,7 +1,8 @@
-"""The data of a pack: which cell sees which samples, made ready for the networks a chunk at a time.
+"""The data of a pack: which cell sees which samples, centred and scaled.
 
-The pool lies on the device once, in the numbers it comes in; a batch is centred, scaled and copied to
-its cells when its turn comes. Fifty thousand images as float32 for every seed would fill a laptop.
+The pool lies on the device once, in the numbers it comes in. A small split is made ready for the networks
+once; of a large one every batch is when its turn comes: fifty thousand images as float32 for every seed
+would fill a laptop.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ Part = Callable[[SplitData], Split]
 @functools.lru_cache(maxsize=64)
 def _split_of(data: str, seed: int, probe_samples: int) -> SplitData:
     return split(json.loads(data), seed, probe_samples)
+
+
+READY_BYTES = 2**27
+"""A split that takes no more than this, for all seeds of a pack, is made ready as a whole."""
 
 
 class PackData:
@@ -63,7 +68,7 @@ class PackData:
             axis=1,
         )
         self.order = torch.from_numpy(order).to(device)
-        self._train = self.samples(lambda one: one.train)
+        self.train = self.samples(lambda one: one.train)
 
     def _stacked(self, arrays: Sequence[Any]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
@@ -72,21 +77,22 @@ class PackData:
         """Return one split of every cell."""
         return Samples(self, [part(one) for one in self.splits])
 
-    def inputs(self, rows: Tensor) -> Tensor:
+    def inputs(self, rows: Tensor, seeds: slice = slice(None)) -> Tensor:
         """Return samples of the pool as each seed's networks see them.
 
         Args:
             rows: ``[seed, sample]``, places in the pool.
+            seeds: which of the seeds these are.
 
         Returns:
             ``[seed, sample, in]``, centred and scaled in float64, then in the number format of training.
         """
         values = self._pool.index_select(0, rows.reshape(-1)).view(*rows.shape, -1).double()
-        return ((values - self._centre) / self._scale).to(self.dtype)
+        return ((values - self._centre[seeds]) / self._scale[seeds]).to(self.dtype)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of a step: inputs ``[cell, batch, in]``, labels ``[cell, batch]``."""
-        return self._train.at(self.order[step])
+        return self.train.at(self.order[step])
 
     def for_cells(self, part: Part) -> tuple[Tensor, Tensor]:
         """Return one split of every cell at once.
@@ -119,10 +125,25 @@ class Samples:
         labels = data._stacked([one.labels for one in splits])
         regression = data.task == "regression"
         self._labels = labels.to(data.dtype) if regression else labels
-        self.count = self._rows.shape[1]
+        seeds, self.count = self._rows.shape
         self.cells = len(data.seed_of_cell)
         self.device = data.device
         self.variance = _variance(labels)[data.seed_of_cell] if regression else None
+        self._first = torch.arange(seeds, device=data.device).unsqueeze(1) * self.count
+        self._ready = self._made_ready()
+
+    def _made_ready(self) -> Tensor | None:
+        """Return the samples of all seeds as their networks see them, or None if that takes too much."""
+        features = self._data._centre.shape[-1]
+        numbers = self._rows.numel() * features
+        if numbers * self._data.dtype.itemsize > READY_BYTES:
+            return None
+        ready = torch.empty(
+            (numbers // features, features), dtype=self._data.dtype, device=self.device
+        )
+        for seed, part in enumerate(ready.split(self.count)):
+            part.copy_(self._data.inputs(self._rows[seed : seed + 1], slice(seed, seed + 1))[0])
+        return ready
 
     @property
     def labels(self) -> Tensor:
@@ -138,11 +159,14 @@ class Samples:
         Returns:
             Inputs ``[cell, sample, in]`` and labels ``[cell, sample]``.
         """
-        inputs = self._data.inputs(self._rows.gather(1, places))
         chosen = self._data.seed_of_cell
-        return inputs.index_select(0, chosen), self._labels.gather(1, places).index_select(
-            0, chosen
-        )
+        labels = self._labels.gather(1, places).index_select(0, chosen)
+        if self._ready is None:
+            inputs = self._data.inputs(self._rows.gather(1, places))
+            return inputs.index_select(0, chosen), labels
+        rows = (places + self._first).index_select(0, chosen)
+        inputs = self._ready.index_select(0, rows.flatten())
+        return inputs.view(*rows.shape, -1), labels
 
     def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the split in order, at most ``size`` samples at a time, as `at` returns them."""

@@ -78,6 +78,20 @@ def power_of_two(values: Tensor) -> Tensor:
     return torch.where(torch.isfinite(largest) & (largest > 0), scale, 1.0)
 
 
+def scale_of_extremes(values: Tensor) -> Tensor | None:
+    """Return `power_of_two` if some cell's squares might leave float64's range, else None.
+
+    A power of two changes no digit, so that a cell has the same numbers whether its neighbours need it
+    or not.
+    """
+    flat = values.flatten(1)
+    largest = torch.maximum(flat.amax(dim=1), flat.amin(dim=1).neg())
+    extreme = (largest > EXTREME) | ((largest < 1 / EXTREME) & (largest > 0))
+    if not (extreme & torch.isfinite(largest)).any():
+        return None
+    return power_of_two(values)
+
+
 def gradient_of(parameter: Tensor) -> Tensor:
     """Return a parameter's gradient, which a backward pass has left there."""
     assert parameter.grad is not None
@@ -91,7 +105,9 @@ def _per_cell(scale: Tensor, like: Tensor) -> Tensor:
 def norm(values: Tensor) -> Tensor:
     """Return each cell's Euclidean norm, ``[cell]``, in float64 without intermediate underflow."""
     values = values.double()
-    scale = power_of_two(values)
+    scale = scale_of_extremes(values)
+    if scale is None:
+        return torch.linalg.vector_norm(values.flatten(1), dim=1)
     scaled = values / _per_cell(scale, values)
     return scale * torch.linalg.vector_norm(scaled.flatten(1), dim=1)
 
@@ -169,18 +185,18 @@ class _UnitSums:
             layer.activation if isinstance(layer.activation, StackedActivation) else None
         )
         self.sums: dict[str, Tensor] = {}
-        self.scale: Tensor | float | None = None
+        self.scale: Tensor | None = None
         self.threshold: Tensor | None = None
 
     def add(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def see_z(self, z: Tensor) -> None:
-        if self.scale is None:  # the first samples
-            self.scale = _scale_of_extremes(z)
+        if not self.sums:  # the first samples
+            self.scale = scale_of_extremes(z)
             if self.wants_percentiles:
                 self.percentiles = percentiles(z)
-        if isinstance(self.scale, Tensor):
+        if self.scale is not None:
             z = z / _per_cell(self.scale, z)
         self.add("z", z.sum(dim=1))
         self.add("z_square", _square_sum(z))
@@ -194,7 +210,7 @@ class _UnitSums:
         self.add("h", h.sum(dim=(1, 2)))
         self.add("h_square", _square_sum(h))
         self.add("slope_square", _square_sum(slope))
-        self.add("active", torch.count_nonzero(z > 0, dim=(1, 2)))
+        self.add("active", _count(torch.gt, z, 0.0))
         steepness = slope.abs()
         steepest = steepness.amax(dim=1)
         before = self.sums.get("steepest", steepest)
@@ -205,19 +221,18 @@ class _UnitSums:
             self.threshold = SATURATED * slopes.to(z.device)
         # a comparison with NaN is false: cells of unbounded activations count nothing here
         if not torch.isnan(self.threshold).all():
-            flat = steepness < self.threshold.view(-1, 1, 1)
-            self.add("saturated", torch.count_nonzero(flat, dim=(1, 2)))
+            self.add("saturated", _count(torch.lt, steepness, self.threshold.view(-1, 1, 1)))
 
     def results(self) -> dict[str, Tensor]:
         """Return the layer's quantities, ``[cell]`` each."""
         mean_vector = self.sums["z"] / self.samples
         units = mean_vector.shape[1]
         entries = self.samples * units
-        assert self.scale is not None
+        scale = 1.0 if self.scale is None else self.scale
         found = {
-            "z_mean": mean_vector.mean(dim=1) * self.scale,
+            "z_mean": mean_vector.mean(dim=1) * scale,
             # in this order: the scale's square alone may overflow
-            "z_second_moment": self.sums["z_square"] / entries * self.scale * self.scale,
+            "z_second_moment": self.sums["z_square"] / entries * scale * scale,
             "z_collapse": collapse(mean_vector, self.sums["z_square"] / self.samples),
             **self.percentiles,
         }
@@ -244,22 +259,12 @@ class _UnitSums:
         return found
 
 
-def _scale_of_extremes(z: Tensor) -> Tensor | float:
-    """Return a power of two for every cell if some cell's squares might leave float64's range, else 1."""
-    largest = torch.linalg.vector_norm(z.flatten(1), ord=torch.inf, dim=1)
-    extreme = torch.isfinite(largest) & ((largest > EXTREME) | (largest < 1 / EXTREME))
-    if not extreme.any():
-        return 1.0
-    return torch.where(extreme, power_of_two(z), 1.0)
-
-
 def percentiles(z: Tensor) -> dict[str, Tensor]:
     """Return the percentiles of z ``[cell, sample, unit]`` by column, ``[cell]`` each; NaN if z has any.
 
     Linear between the two nearest values, as NumPy's default.
     """
-    # torch.quantile refuses more than 2²⁴ numbers
-    ordered = z.flatten(1).sort(dim=1).values
+    ordered = _sorted(z.flatten(1))
     unknown = torch.isnan(ordered[:, -1])  # NaN is sorted last
     places = [percent / 100 * (ordered.shape[1] - 1) for percent in Z_PERCENTILES]
     return {
@@ -270,6 +275,20 @@ def percentiles(z: Tensor) -> dict[str, Tensor]:
         )
         for percent, place in zip(Z_PERCENTILES, places, strict=True)
     }
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """Return each cell's numbers in ascending order, NaN last."""
+    if values.device.type == "cpu":
+        # NumPy's takes a tenth of the time of PyTorch's, which sorts places along with the numbers
+        return torch.from_numpy(np.sort(values.numpy(), axis=1))
+    return values.sort(dim=1).values
+
+
+def _count(relation: Callable[..., Tensor], values: Tensor, bound: Tensor | float) -> Tensor:
+    """Return how many of each cell's numbers stand in a relation to a bound, ``[cell]``."""
+    # zeros and ones as numbers: they are summed five times as fast as truth values are counted
+    return relation(values, bound, out=torch.empty_like(values)).sum(dim=(1, 2))
 
 
 def _square_sum(values: Tensor) -> Tensor:
@@ -433,20 +452,24 @@ class Probe:
 
 def _signal_quantities(signal: Tensor) -> dict[str, Tensor]:
     """Return RMS and collapse of the per-sample gradient ``[cell, batch, unit]``, ``[cell]`` each."""
-    scale = power_of_two(signal)
-    scaled = signal / _per_cell(scale, signal)
-    total = _square_sum(scaled)
+    scale = scale_of_extremes(signal)
+    if scale is not None:
+        signal = signal / _per_cell(scale, signal)
+    total = _square_sum(signal)
     _, batch, units = signal.shape
+    rms = torch.sqrt(total / (batch * units))
     return {
-        "signal_grad_rms": scale * torch.sqrt(total / (batch * units)),
-        "signal_collapse": collapse(scaled.mean(dim=1), total / batch),
+        "signal_grad_rms": rms if scale is None else scale * rms,
+        "signal_collapse": collapse(signal.mean(dim=1), total / batch),
     }
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return each cell's share of rightly classified samples, ``[cell]``, NaN where a logit is not finite."""
-    right = (logits.argmax(dim=2) == labels).double().mean(dim=1)
-    return torch.where(torch.isfinite(logits).flatten(1).all(dim=1), right, torch.nan)
+    # the largest of neighbouring numbers is found in a tenth of the time
+    right = (logits.contiguous().argmax(dim=2) == labels).double().mean(dim=1)
+    # 0 times what is not finite is NaN
+    return torch.where(logits.mul(0).sum(dim=(1, 2)) == 0, right, torch.nan)
 
 
 def r_squared(losses: Tensor, variance: Tensor) -> Tensor:

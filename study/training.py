@@ -20,8 +20,9 @@ from study.errors import FunctionError
 from study.extensions import place_in
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
-from study.pack_data import PackData, Part, Samples
+from study.pack_data import PackData, Samples
 from study.probe import Probe, accuracy, probe_steps, r_squared
+from study.step import Step
 
 EVALUATION_CHUNK = 128
 """Samples evaluated at a time."""
@@ -150,16 +151,15 @@ def reason(error: BaseException, file: bool = False) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _evaluate(network: StackedNetwork, samples: Samples) -> tuple[Tensor, Tensor]:
+def _evaluate(step: Step, samples: Samples) -> tuple[Tensor, Tensor]:
     """Return loss and score ``[cell]`` of each over a whole split, in the networks' own format."""
     loss = torch.zeros(samples.cells, dtype=torch.float64, device=samples.device)
     right = torch.zeros_like(loss)
-    with torch.no_grad():
-        for x, y in samples.chunks(EVALUATION_CHUNK):
-            outputs = network(x)
-            loss += cell_losses(outputs, y).double() * x.shape[1]
-            if samples.variance is None:
-                right += accuracy(outputs, y) * x.shape[1]
+    for x, y in samples.chunks(EVALUATION_CHUNK):
+        outputs = step.forward(x)
+        loss += cell_losses(outputs, y).double() * x.shape[1]
+        if samples.variance is None:
+            right += accuracy(outputs, y) * x.shape[1]
     loss = loss / samples.count
     if samples.variance is None:
         return loss, right / samples.count
@@ -186,28 +186,29 @@ def train_pack(
     )
     network, errors = build(cells, shape)
     network.to(device)
+    groups = network.parameter_groups(optim["weight_decay"])
+    # ours work on each number apart; one of the user's own may look at a cell's tensor as a whole
+    if OPTIMIZERS[optim["name"]].code is None:
+        groups = network.join(groups)
     own = OPTIMIZERS[optim["name"]].parameters
     optimizer = OPTIMIZERS[optim["name"]].function(
-        network.parameter_groups(optim["weight_decay"]), optim["lr"], **{k: optim[k] for k in own}
+        groups, optim["lr"], **{k: optim[k] for k in own}
     )
+    take_step = Step(network, max(settings["batch_size"], EVALUATION_CHUNK))
     schedule = probe_steps(steps, settings["probe"]["steps"])
     probe = Probe(network, schedule, data.samples(lambda one: one.probe))
     test_part = data.samples(lambda one: one.test_part)
     batch_loss = torch.full((steps + 1, len(cells)), torch.nan, dtype=torch.float64, device=device)
     weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
     tests = []
-    weights = [layer.linear.weight for layer in network.each_layer()]
     for step in range(steps + 1):
         inputs, labels = data.batch(step)
         probed = step in probe.steps
         if probed:
             probe.measure(step, inputs, labels)
-            tests.append(torch.stack(_evaluate(network, test_part)))
-        optimizer.zero_grad(set_to_none=True)
-        losses = cell_losses(network(inputs), labels)
-        batch_loss[step] = losses.detach()
-        weights_finite[step] = _all_finite(weights)
-        losses.sum().backward()
+            tests.append(torch.stack(_evaluate(take_step, test_part)))
+        batch_loss[step] = take_step(inputs, labels)
+        weights_finite[step] = take_step.weights_finite()
         if probed:
             probe.count_gradient(step)
         if step < steps:
@@ -225,12 +226,12 @@ def train_pack(
     good[schedule] &= torch.isfinite(probed_losses[:, ::2]).all(dim=1)
     final = None
     if steps > 0:
-        parts: list[Part] = [
-            lambda one: one.train,
-            lambda one: one.validation,
-            lambda one: one.test,
+        parts = [
+            data.train,
+            data.samples(lambda one: one.validation),
+            data.samples(lambda one: one.test),
         ]
-        final = torch.cat([torch.stack(_evaluate(network, data.samples(part))) for part in parts])
+        final = torch.cat([torch.stack(_evaluate(take_step, part)) for part in parts])
         good[steps] &= torch.isfinite(final[::2]).all(dim=0)
     first_bad = torch.where(good.all(dim=0), -1, (~good).int().argmax(dim=0))
     return PackResult(
@@ -246,10 +247,3 @@ def train_pack(
         parameters=network.parameters_per_cell().numpy(),
         errors=errors,
     )
-
-
-def _all_finite(weights: Sequence[Tensor]) -> Tensor:
-    """Return whether every weight of each cell is finite, ``[cell]``."""
-    # 0 times infinity is NaN, and a sum of zeros cannot overflow
-    total = sum(w.detach().mul(0).sum(dim=(1, 2)) for w in weights)
-    return torch.as_tensor(total) == 0

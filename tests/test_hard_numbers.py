@@ -42,7 +42,7 @@ def quantity(result: PackResult, name: str, position: int = 0) -> np.ndarray:
     return result.layers[0, :, INDEX[name], position]
 
 
-def hold_against_reference(result: PackResult, position: int) -> None:
+def hold_against_reference(result: PackResult, position: int, relative: float = RELATIVE) -> None:
     cell = result.cells[position]
     layers, inputs, labels, probes = plain_start(cell)
     dtype = getattr(torch, cell.settings["dtype"])
@@ -52,7 +52,7 @@ def hold_against_reference(result: PackResult, position: int) -> None:
         for name, expected in row.items():
             got = result.layers[0, layer, INDEX[name], position]
             # no absolute tolerance: 1e-40 must come out as 1e-40, and 0 as 0
-            assert got == pytest.approx(expected, rel=RELATIVE, abs=0, nan_ok=True), (name, layer)
+            assert got == pytest.approx(expected, rel=relative, abs=0, nan_ok=True), (name, layer)
 
 
 def gradients(cell: Cell, dtype: torch.dtype) -> list[np.ndarray]:
@@ -129,7 +129,8 @@ def test_a_unit_is_dead_where_its_slope_is_0_in_float64_not_where_float32_would_
 
     register(INITIALIZERS, pushed)
     result = train(cells("tanh", "pushed", width=8))
-    hold_against_reference(result, 0)
+    # 1 − h² has what h is rounded by, 2⁻⁵³ here and there, which in tanh'(12) = 1.5e-10 is 1.5e-6
+    hold_against_reference(result, 0, relative=5e-6)
     # tanh'(12) = 1.5e-10 is 1 − 1 in float32; tanh'(30) = 4e-26 is 1 − 1 in float64 too
     assert quantity(result, "dead_units")[1] == dead
     assert quantity(result, "saturated_share")[1] == 1

@@ -1,0 +1,222 @@
+"""One training step of a stack by hand: forward, loss and backward, in memory that is taken once.
+
+Autograd gives every result new memory; on a CPU, fetching it took longer than the matrix products. What
+a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay. Measuring is done
+by autograd through the modules themselves, see `study.probe`; both give the same gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from study.by_hand import RULES
+from study.network import ActivationSlice, StackedActivation, StackedLinear, StackedNetwork
+
+
+class _Run:
+    """The activation of a run of cells, on its part of a layer's signals.
+
+    Args:
+        module: the activation.
+        cells: the first of its cells and the one behind its last.
+    """
+
+    def __init__(self, module: ActivationSlice, cells: tuple[int, int]) -> None:
+        self.module = module
+        self.cells = slice(*cells)
+        self.rule = RULES.get(module.function)
+        self.in_place = self.rule is not None and not self.rule.needs_z
+        self._graph: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, z: Tensor, h: Tensor, derive: bool) -> None:
+        """Write h of the run's cells; both tensors are those of all cells."""
+        z, h = z[self.cells], h[self.cells]
+        if self.rule is not None:
+            self.rule.values(z, h, **self.module.fixed)
+            return
+        with torch.set_grad_enabled(derive):
+            leaf = z.detach().requires_grad_(derive)
+            values = self.module(leaf)
+        h.copy_(values.detach())
+        self._graph = (leaf, values) if derive else None
+
+    def backward(self, gradient: Tensor, z: Tensor, h: Tensor) -> None:
+        """Turn ∂L/∂h of the run's cells into ∂L/∂z, and leave that of learned arguments in ``grad``."""
+        gradient = gradient[self.cells]
+        if self.rule is not None:
+            self.rule.chain(gradient, z[self.cells], h[self.cells], **self.module.fixed)
+            return
+        assert self._graph is not None
+        leaf, values = self._graph
+        learned = list(self.module.parameters())
+        found = torch.autograd.grad(
+            values, [leaf, *learned], gradient, allow_unused=True, materialize_grads=True
+        )
+        for target, value in zip([gradient, *(p.grad for p in learned)], found, strict=True):
+            target.copy_(value)  # type: ignore[union-attr]
+        self._graph = None
+
+
+@dataclass
+class _Room:
+    """Memory for a number of samples.
+
+    Attributes:
+        z: of each hidden layer, ``[cell, sample, unit]``.
+        h: likewise; the same memory as z where every activation works in place.
+        outputs: ``[cell, out, sample]``.
+        signals: two tensors ``[cell, sample, unit]`` for ∂L/∂z of a layer and of the one below.
+    """
+
+    z: list[Tensor]
+    h: list[Tensor]
+    outputs: Tensor
+    signals: tuple[Tensor, Tensor]
+
+
+class Step:
+    """Runs a stack forward, and back to the gradients of its parameters.
+
+    Args:
+        network: the stack; its parameters' ``grad`` are written by every call.
+        samples: the most samples of a cell that will be run at a time.
+    """
+
+    def __init__(self, network: StackedNetwork, samples: int) -> None:
+        layers = list(network.each_layer())
+        self.linears: list[StackedLinear] = [layer.linear for layer in layers]
+        self.runs = [_runs(layer.activation) for layer in layers[:-1]]  # type: ignore[arg-type]
+        self.samples = samples
+        weight = self.linears[-1].weight
+        self.cells, self.outputs, _ = weight.shape
+        self.width = self.linears[0].weight.shape[1]
+        self._z = [self._memory(samples * self.width) for _ in self.runs]
+        self._h = [
+            z if all(run.in_place for run in runs) else torch.empty_like(z)
+            for z, runs in zip(self._z, self.runs, strict=True)
+        ]
+        self._out = self._memory(samples * self.outputs)
+        self._signals = [self._memory(samples * self.width) for _ in self.runs[:2]]
+        self._classes = torch.arange(self.outputs, device=weight.device).view(1, -1, 1)
+        self._rooms: dict[int, _Room] = {}
+        for parameter in network.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
+    def _memory(self, numbers: int) -> Tensor:
+        return self.linears[0].weight.new_empty(self.cells * numbers).detach()
+
+    def _room(self, samples: int) -> _Room:
+        if samples not in self._rooms:
+
+            def part(memory: Tensor, *shape: int) -> Tensor:
+                # the front of it, without gaps: a batched product copies what has any
+                return memory[: self.cells * shape[0] * shape[1]].view(self.cells, *shape)
+
+            signals = [part(one, samples, self.width) for one in self._signals]
+            self._rooms[samples] = _Room(
+                z=[part(one, samples, self.width) for one in self._z],
+                h=[part(one, samples, self.width) for one in self._h],
+                outputs=part(self._out, self.outputs, samples),
+                signals=(signals[0], signals[-1]) if signals else (self._out, self._out),
+            )
+        return self._rooms[samples]
+
+    @torch.no_grad()
+    def forward(self, inputs: Tensor, derive: bool = False) -> Tensor:
+        """Return the outputs ``[cell, sample, out]``, which stand until the next call.
+
+        Args:
+            inputs: ``[cell, sample, in]``.
+            derive: whether `__call__` will go back through it.
+        """
+        room = self._room(inputs.shape[1])
+        h = inputs
+        for linear, runs, z, above in zip(self.linears, self.runs, room.z, room.h, strict=False):
+            _affine(h, linear.weight.mT, linear.bias, z)
+            for run in runs:
+                run.forward(z, above, derive)
+            h = above
+        last = self.linears[-1]
+        # samples side by side: what is done to ten classes at a time is done to all samples at once
+        _affine(last.weight, h.mT, None if last.bias is None else last.bias.mT, room.outputs)
+        return room.outputs.mT
+
+    @torch.no_grad()
+    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return each cell's mean loss ``[cell]`` and leave its gradient in the parameters' ``grad``.
+
+        Args:
+            inputs: ``[cell, batch, in]``.
+            labels: ``[cell, batch]``, as for `study.network.cell_losses`.
+        """
+        outputs = self.forward(inputs, derive=True).mT
+        losses, signal = self._loss(outputs, labels)
+        self._backward(inputs, signal)
+        return losses
+
+    @torch.no_grad()
+    def weights_finite(self) -> Tensor:
+        """Return whether every weight of each cell is a finite number, ``[cell]``."""
+        weights = [linear.weight for linear in self.linears]
+        sums = sum(weight.sum(dim=(1, 2)) for weight in weights)
+        finite = torch.isfinite(torch.as_tensor(sums))
+        # a sum is not finite either where finite numbers add up to more than the format holds
+        if weights[0].is_cuda or not finite.all():
+            # 0 times infinity is NaN
+            zeros = sum(weight.mul(0).sum(dim=(1, 2)) for weight in weights)
+            finite = torch.as_tensor(zeros) == 0
+        return finite
+
+    def _loss(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return losses ``[cell]`` and their gradient to the outputs, both ``[cell, out, batch]``."""
+        batch = labels.shape[1]
+        if labels.is_floating_point():
+            off = outputs - labels.unsqueeze(1)
+            return off.square().mean(dim=(1, 2)), off.mul_(2 / batch)
+        log_shares = F.log_softmax(outputs, dim=1)
+        chosen = labels.unsqueeze(1)
+        losses = -log_shares.gather(1, chosen).mean(dim=(1, 2))
+        hits = torch.eq(self._classes, chosen).to(outputs.dtype)
+        return losses, log_shares.exp_().sub_(hits).div_(batch)
+
+    def _backward(self, inputs: Tensor, signal: Tensor) -> None:
+        """Write every gradient; ``signal`` is ∂L/∂z of the output layer, ``[cell, out, batch]``."""
+        room = self._room(inputs.shape[1])
+        below = [inputs, *room.h]
+        last = self.linears[-1]
+        torch.bmm(signal, below[-1], out=last.weight.grad)
+        if last.bias is not None:
+            torch.sum(signal, dim=2, keepdim=True, out=last.bias.grad.mT)  # type: ignore[union-attr]
+        above, signal, free = last, signal.mT, room.signals
+        for index in reversed(range(len(self.runs))):
+            linear = self.linears[index]
+            gradient, free = free[0], free[::-1]
+            torch.bmm(signal, above.weight, out=gradient)
+            for run in self.runs[index]:
+                run.backward(gradient, room.z[index], room.h[index])
+            torch.bmm(gradient.mT, below[index], out=linear.weight.grad)
+            if linear.bias is not None:
+                torch.sum(gradient, dim=1, keepdim=True, out=linear.bias.grad)
+            above, signal = linear, gradient
+
+
+def _runs(activation: StackedActivation) -> list[_Run]:
+    bounds = [0, *accumulate(activation.counts)]
+    return [
+        _Run(one, cells)
+        for one, cells in zip(activation.each_slice(), pairwise(bounds), strict=True)
+    ]
+
+
+def _affine(x: Tensor, y: Tensor, offset: Tensor | None, out: Tensor) -> None:
+    """Write the batched product of x and y, plus an offset that fits it."""
+    if offset is None:
+        torch.bmm(x, y, out=out)
+    else:
+        torch.baddbmm(offset, x, y, out=out)

@@ -90,6 +90,8 @@ def exact_arithmetic(device: str) -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     tf32 = torch.backends.cuda.matmul.allow_tf32
     try:
         if device == "cpu":
@@ -97,12 +99,15 @@ def exact_arithmetic(device: str) -> Iterator[None]:
             torch.set_flush_denormal(True)
         else:
             torch.use_deterministic_algorithms(True)
+            # it would fill every new tensor before it is written
+            memory.fill_uninitialized_memory = False
             torch.backends.cuda.matmul.allow_tf32 = False
         yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
         torch.use_deterministic_algorithms(deterministic)
+        memory.fill_uninitialized_memory = filled
         torch.backends.cuda.matmul.allow_tf32 = tf32
 
 

@@ -22,6 +22,7 @@ from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, s
 from study.optimizers import OPTIMIZERS, clip_per_cell
 from study.pack_data import PackData, Samples
 from study.probe import Probe, accuracy, probe_steps, r_squared
+from study.replay import Replay
 from study.step import Step
 
 EVALUATION_CHUNK = 128
@@ -166,6 +167,45 @@ def _evaluate(step: Step, samples: Samples) -> tuple[Tensor, Tensor]:
     return loss, r_squared(loss, samples.variance)
 
 
+def _optimizer(network: StackedNetwork, optim: Settings) -> torch.optim.Optimizer:
+    entry = OPTIMIZERS[optim["name"]]
+    groups = network.parameter_groups(optim["weight_decay"])
+    # ours work on each number apart; one of the user's own may look at a cell's tensor as a whole
+    if entry.code is None:
+        groups = network.join(groups)
+    return entry.function(groups, optim["lr"], **{key: optim[key] for key in entry.parameters})
+
+
+class _Gradients:
+    """What a training step does before the update, on tensors that stay where they are.
+
+    Args:
+        take_step: the step.
+        data: the pack's data.
+        steps: updates of the training.
+
+    Attributes:
+        losses: ``[cell]``, of the last step taken.
+        weights_finite: ``[cell]``, whether every weight was finite then.
+    """
+
+    def __init__(self, take_step: Step, data: PackData, steps: int) -> None:
+        self._step, self._data = take_step, data
+        self._places = data.order[0].clone()
+        self.losses = torch.zeros(len(data.seed_of_cell), dtype=data.dtype, device=data.device)
+        self.weights_finite = torch.ones_like(self.losses, dtype=torch.bool)
+        self._run = Replay(self._operations, data.device, steps)
+
+    def take(self, step: int) -> None:
+        """Leave losses, and gradients in the parameters' ``grad``, for the batch of a step."""
+        self._places.copy_(self._data.order[step])
+        self._run()
+
+    def _operations(self) -> None:
+        self.losses.copy_(self._step(*self._data.train.at(self._places)))
+        self.weights_finite.copy_(self._step.weights_finite())
+
+
 def train_pack(
     cells: Sequence[Cell],
     device: torch.device,
@@ -186,15 +226,9 @@ def train_pack(
     )
     network, errors = build(cells, shape)
     network.to(device)
-    groups = network.parameter_groups(optim["weight_decay"])
-    # ours work on each number apart; one of the user's own may look at a cell's tensor as a whole
-    if OPTIMIZERS[optim["name"]].code is None:
-        groups = network.join(groups)
-    own = OPTIMIZERS[optim["name"]].parameters
-    optimizer = OPTIMIZERS[optim["name"]].function(
-        groups, optim["lr"], **{k: optim[k] for k in own}
-    )
+    optimizer = _optimizer(network, optim)
     take_step = Step(network, max(settings["batch_size"], EVALUATION_CHUNK))
+    gradients = _Gradients(take_step, data, steps)
     schedule = probe_steps(steps, settings["probe"]["steps"])
     probe = Probe(network, schedule, data.samples(lambda one: one.probe))
     test_part = data.samples(lambda one: one.test_part)
@@ -202,13 +236,13 @@ def train_pack(
     weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
     tests = []
     for step in range(steps + 1):
-        inputs, labels = data.batch(step)
         probed = step in probe.steps
         if probed:
-            probe.measure(step, inputs, labels)
+            probe.measure(step, *data.batch(step))
             tests.append(torch.stack(_evaluate(take_step, test_part)))
-        batch_loss[step] = take_step(inputs, labels)
-        weights_finite[step] = take_step.weights_finite()
+        gradients.take(step)
+        batch_loss[step] = gradients.losses
+        weights_finite[step] = gradients.weights_finite
         if probed:
             probe.count_gradient(step)
         if step < steps:

@@ -160,13 +160,13 @@ class Samples:
             Inputs ``[cell, sample, in]`` and labels ``[cell, sample]``.
         """
         chosen = self._data.seed_of_cell
-        labels = self._labels.gather(1, places).index_select(0, chosen)
-        if self._ready is None:
-            inputs = self._data.inputs(self._rows.gather(1, places))
-            return inputs.index_select(0, chosen), labels
         rows = (places + self._first).index_select(0, chosen)
-        inputs = self._ready.index_select(0, rows.flatten())
-        return inputs.view(*rows.shape, -1), labels
+        labels = self._labels.flatten().index_select(0, rows.flatten()).view_as(rows)
+        if self._ready is None:
+            inputs = self._data.inputs(self._rows.gather(1, places)).index_select(0, chosen)
+        else:
+            inputs = self._ready.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        return inputs, labels
 
     def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the split in order, at most ``size`` samples at a time, as `at` returns them."""

@@ -101,7 +101,7 @@ class Study:
         self.against = None if against is None else Study(against)
         self._records = connect(folder)
         self.asked: list[str] = []
-        """The queries that were asked through `layers`, for those who want to ask them again."""
+        """The queries for rows that were asked, for those who want to ask them again."""
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -275,18 +275,29 @@ class Study:
         [(count,)] = self.execute(f"SELECT count(*) FROM networks WHERE {where}").fetchall()
         return int(count)
 
-    def layers(self, where: str, columns: Sequence[str], rows: str = "step = 0") -> pd.DataFrame:
-        """Return measured quantities, a row a network, step and layer, with the axes.
+    def rows(self, where: str, columns: Sequence[str], rows: str = "step = 0") -> str:
+        """Return a query for measured quantities, a row a network, step and layer, with the axes.
 
         Args:
             where: an SQL condition on ``networks``; a variant's own, ``"training = 1 AND best"`` …
-            columns: columns of ``layers``; NULL becomes NaN.
+            columns: columns of ``layers``.
             rows: an SQL condition on ``layers``.
+
+        Returns:
+            The query, in no order; what was `asked` has one.
         """
         query = (
             "SELECT cell, activation, init, depth, lr, seed, step, layer, units, "
             f"{', '.join(columns)}\nFROM layers JOIN networks USING (cell)\n"
-            f"WHERE {where} AND {rows}\nORDER BY cell, step, layer"
+            f"WHERE {where} AND {rows}"
         )
-        self.asked.append(query)
-        return self.connection.execute(query).df()
+        self.asked.append(f"{query}\nORDER BY cell, step, layer")
+        return query
+
+    def layers(self, where: str, columns: Sequence[str], rows: str = "step = 0") -> pd.DataFrame:
+        """Return what `rows` finds, in order of network, step and layer; NULL becomes NaN.
+
+        Of a large study that is millions of rows: `analysis.aggregates` takes its statistics instead.
+        """
+        self.rows(where, columns, rows)
+        return self.connection.execute(self.asked[-1]).df()

@@ -88,17 +88,25 @@ def student_intervals(
     finite = frame[value].where(np.isfinite(frame[value].astype(float)))
     groups = finite.groupby([frame[key] for key in by], observed=True)
     table = groups.agg(mean="mean", std="std", networks="count").reset_index()
+    return with_interval(table, level)[[*by, "mean", "low", "high", "networks"]]
+
+
+def with_interval(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    """Return a table with ``low`` and ``high``, the ends of Student's t interval of each mean.
+
+    Args:
+        table: ``mean``, ``std`` (with one degree of freedom less) and ``networks``.
+        level: the intervals' coverage.
+    """
     count = table["networks"].to_numpy()
     half = np.full(len(table), math.nan)
     many = count > 1
     half[many] = (
         stats.t.ppf(0.5 + level / 2, count[many] - 1)
-        * table["std"].to_numpy()[many]
+        * table["std"].to_numpy(dtype=float)[many]
         / np.sqrt(count[many])
     )
-    table["low"] = table["mean"] - half
-    table["high"] = table["mean"] + half
-    return table[[*by, "mean", "low", "high", "networks"]]
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
 
 
 def log_statistics(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
 from analysis import layout, style
+from analysis.aggregates import log_intervals, relative
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
@@ -18,7 +19,6 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.statistics import log_statistics
 from analysis.words import signed
 
 TITLE = "How much of the gradient reaches each layer?"
@@ -31,13 +31,9 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     ``networks``, the ``smallest`` and ``largest`` of a single network, and how many have a relative
     gradient that is exactly 0 or not finite.
     """
-    layers = study.layers(variant.where, ["signal_grad_rms"], "step = 0 AND layer < depth")
-    last = layers.loc[layers["layer"] == layers["depth"] - 1].set_index("cell")["signal_grad_rms"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        layers["relative"] = layers["signal_grad_rms"] / layers["cell"].map(last)
-    # 0/0 says less than that nothing arrives
-    layers.loc[layers["signal_grad_rms"] == 0, "relative"] = 0.0
-    return log_statistics(layers, ["activation", "init", "depth", "layer"], "relative")
+    rows = study.rows(variant.where, ["signal_grad_rms"], "step = 0 AND layer < depth")
+    by = ["activation", "init", "depth", "layer"]
+    return log_intervals(study, relative(rows, "signal_grad_rms"), by, "relative")
 
 
 @FigureFunction

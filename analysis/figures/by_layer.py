@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import layout, style
+from analysis.aggregates import FAULTS, intervals, log_intervals
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
@@ -18,7 +19,6 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.statistics import log_statistics, student_intervals
 from study.schema import column
 
 AXES = ["activation", "init", "depth", "layer"]
@@ -30,15 +30,10 @@ def table(study: Study, variant: Variant, quantity: str, log: bool) -> pd.DataFr
     Columns: ``activation, init, depth, layer, mean, low, high, networks, zeros, nonfinite``; of
     log10 of the quantity where ``log``.
     """
-    layers = study.layers(variant.where, [quantity])
+    rows = study.rows(variant.where, [quantity])
     if log:
-        return log_statistics(layers, AXES, quantity)
-    counts = layers.assign(
-        zeros=layers[quantity] == 0, nonfinite=~np.isfinite(layers[quantity].astype(float))
-    )
-    return student_intervals(layers, AXES, quantity).merge(
-        counts.groupby(AXES)[["zeros", "nonfinite"]].sum().reset_index(), on=AXES
-    )
+        return log_intervals(study, rows, AXES, quantity)
+    return intervals(study, rows, AXES, quantity, FAULTS)
 
 
 @FigureFunction

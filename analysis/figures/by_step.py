@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -69,14 +70,20 @@ def layers_at(depth: int) -> dict[int, str]:
     return found | {depth: OUTPUT}
 
 
-def positions(layers: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the layers that are drawn, with their ``position``."""
-    of_depth = {int(depth): layers_at(int(depth)) for depth in layers["depth"].unique()}
-    named = [
-        of_depth[depth].get(layer)
-        for depth, layer in zip(layers["depth"], layers["layer"], strict=True)
-    ]
-    return layers.assign(position=named).dropna(subset=["position"])
+def positions(rows: str, depths: Iterable[int]) -> str:
+    """Return a query for those rows of another whose layers are drawn, with their ``position``.
+
+    Args:
+        rows: a query for rows of ``layers`` with their ``depth``.
+        depths: those that occur.
+    """
+    drawn = ", ".join(
+        f"({depth}, {layer}, '{position}')"
+        for depth in sorted({int(depth) for depth in depths})
+        for layer, position in layers_at(depth).items()
+    )
+    places = f"(VALUES {drawn}) AS places(depth, layer, position)"
+    return f"SELECT * FROM ({rows}) JOIN {places} USING (depth, layer)"
 
 
 def colours() -> dict[str, Any]:
@@ -154,11 +161,11 @@ def annotate(axis: Axes, text: str) -> None:
     )  # fmt: skip
 
 
-def nothing_measured(layers: pd.DataFrame, quantity: str) -> None:
+def nothing_measured(drawn: pd.DataFrame, quantity: str) -> None:
     """Refuse a figure of what no network has.
 
     Raises:
         NotApplicable: there is no row.
     """
-    if layers.empty:
+    if drawn.empty:
         raise NotApplicable(f"no network of the drawn conditions has {quantity}")

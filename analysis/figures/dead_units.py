@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import layout, style
+from analysis.aggregates import grouped
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
@@ -31,18 +32,12 @@ def table(study: Study, where: str) -> pd.DataFrame:
         `AXES`, ``dead_share`` (mean over networks in which z is a number), ``networks`` and
         ``undefined`` (networks in which it is not).
     """
-    layers = study.layers(where, ["dead_units"], "layer < depth")
-    layers["dead_share"] = layers["dead_units"].astype(float) / layers["units"]
-    layers["undefined"] = layers["dead_share"].isna()
-    return (
-        layers.groupby(AXES)
-        .agg(
-            dead_share=("dead_share", "mean"),
-            networks=("dead_share", "count"),
-            undefined=("undefined", "sum"),
-        )
-        .reset_index()
-    )
+    found = {
+        "dead_share": "avg(dead_units / units)",
+        "networks": "count(dead_units)",
+        "undefined": "count(*) - count(dead_units)",
+    }
+    return grouped(study, study.rows(where, ["dead_units"], "layer < depth"), AXES, found)
 
 
 @FigureFunction

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import layout, style
+from analysis.aggregates import grouped
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
@@ -43,15 +44,11 @@ def table(study: Study, where: str) -> pd.DataFrame:
     Columns: ``activation, init, depth, layer``, `QUANTILES` (means over the networks in which all of
     them are finite), ``networks`` and ``nonfinite`` (networks in which one is not).
     """
-    layers = study.layers(where, QUANTILES).astype(dict.fromkeys(QUANTILES, float))
-    finite = np.isfinite(layers[QUANTILES]).all(axis=1)
-    layers[QUANTILES] = layers[QUANTILES].where(finite, np.nan)
-    layers["nonfinite"] = ~finite
-    groups = layers.groupby(AXES)
-    found = groups[QUANTILES].mean()
-    found["networks"] = groups[MEDIAN].count()
-    found["nonfinite"] = groups["nonfinite"].sum()
-    return found.reset_index()
+    finite = " AND ".join(f"coalesce(isfinite({name}), false)" for name in QUANTILES)
+    found = {name: f"avg({name}) FILTER (finite)" for name in QUANTILES}
+    found |= {"networks": "count(*) FILTER (finite)", "nonfinite": "count(*) FILTER (NOT finite)"}
+    rows = f"SELECT *, {finite} AS finite FROM ({study.rows(where, QUANTILES)})"
+    return grouped(study, rows, AXES, found)
 
 
 @FigureFunction

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, SymLogNorm
 
 from analysis import layout, style
+from analysis.aggregates import log_intervals, of_last
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, decades_bar, networks
 from analysis.figures.by_step import annotate, best_deepest
 from analysis.figures.dead_units import named_steps
 from analysis.frames import Study, Variant, among
 from analysis.labels import in_order
-from analysis.statistics import log_statistics
 
 TITLE = "Does training mend the gradient?"
 
@@ -32,17 +32,13 @@ def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     `analysis.statistics.log_statistics` returns.
     """
     measured = cells[cells["status"].isin(["ok", "diverged"])]
-    layers = study.layers(
+    rows = study.rows(
         among(measured),
         ["signal_grad_rms", "last_value(signal_grad_rms) OVER hidden AS last"],
         "layer < depth WINDOW hidden AS (PARTITION BY cell, step ORDER BY layer "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
     )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        layers["relative"] = layers["signal_grad_rms"] / layers["last"]
-    # 0/0 says less than that nothing arrives
-    layers.loc[layers["signal_grad_rms"] == 0, "relative"] = 0.0
-    return log_statistics(layers, AXES, "relative")
+    return log_intervals(study, rows, AXES, of_last("signal_grad_rms"))
 
 
 @FigureFunction

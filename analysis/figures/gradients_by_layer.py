@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis import layout, style
+from analysis.aggregates import log_intervals, relative
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
@@ -22,7 +23,6 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.statistics import log_statistics
 
 TITLE = "Why does the weight gradient not show what the signal gradient shows?"
 
@@ -41,18 +41,14 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     ``layer`` and what `analysis.statistics.log_statistics` returns.
     """
     deepest = int(variant.cells["depth"].max())
-    layers = study.layers(
+    rows = study.rows(
         f"{variant.where} AND depth = {deepest}", list(LOOKS), "step = 0 AND layer < depth"
     )
-    last = layers[layers["layer"] == layers["depth"] - 1].set_index("cell")
-    parts = []
-    for quantity in LOOKS:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = layers[quantity] / layers["cell"].map(last[quantity])
-        # 0/0 says less than that nothing arrives
-        relative = relative.mask(layers[quantity] == 0, 0.0)
-        parts.append(layers.assign(quantity=quantity, relative=relative))
-    return log_statistics(pd.concat(parts), AXES, "relative")
+    parts = [
+        f"SELECT *, '{quantity}' AS quantity FROM ({relative(rows, quantity)})"
+        for quantity in LOOKS
+    ]
+    return log_intervals(study, " UNION ALL ".join(parts), AXES, "relative")
 
 
 @FigureFunction

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from analysis import layout, style
+from analysis.aggregates import grouped
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks, trained
 from analysis.frames import Study, Variant, among
 from analysis.labels import in_order
@@ -72,27 +73,22 @@ def measured(study: Study, cells: pd.DataFrame, where: str | None = None) -> pd.
     score = score_of(cells)
     above = cells[score.test] > score.chance + LEARNT
     cells = cells.assign(trained=above & (cells["status"] == "ok")).set_index("cell", drop=False)
-    layers = study.layers(where or among(cells), COLUMNS).astype(dict.fromkeys(COLUMNS, float))
-    hidden = layers[layers["layer"] < layers["depth"]]
-    first = hidden[hidden["layer"] == 1].set_index("cell")["signal_grad_rms"]
-    last = hidden[hidden["layer"] == hidden["depth"] - 1].set_index("cell")
-    share = _sum(hidden["dead_units"], hidden["cell"]) / hidden.groupby("cell")["units"].sum()
+    begun = _beginnings(study, study.rows(where or among(cells), COLUMNS)).set_index("cell")
+    first, last, share = begun["first"], begun["last"], begun["dead_share"]
     mortal = share.groupby(cells["activation"].reindex(share.index)).transform("max") > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.abs(np.log10(first / last["signal_grad_rms"]))
+        ratio = np.abs(np.log10(first / last))
         update = (
             np.log10(cells["lr"])
-            + 2 * np.log10(_norm(layers, "weight_grad_norm"))
-            - 2 * np.log10(_norm(layers, "weight_norm"))
+            + 2 * np.log10(begun["weight_grad_norm"])
+            - 2 * np.log10(begun["weight_norm"])
         )
     # 0/0 says less than that nothing arrives; a ratio of numbers that are none is none
-    ratio = ratio.where(np.isfinite(first) & np.isfinite(last["signal_grad_rms"])).mask(
-        first == 0, math.inf
-    )
+    ratio = ratio.where(np.isfinite(first) & np.isfinite(last)).mask(first == 0, math.inf)
     return cells.assign(
         **{
             "gradient change": ratio,
-            "collapse": last["z_collapse"].where(np.isfinite(last["z_collapse"])),
+            "collapse": begun["collapse"].where(np.isfinite(begun["collapse"])),
             "dead share": share.where(mortal),
             "relative update": update.where(update < math.inf),
             "learning rate": cells["lr"],
@@ -102,17 +98,32 @@ def measured(study: Study, cells: pd.DataFrame, where: str | None = None) -> pd.
     ).reset_index(drop=True)
 
 
-def _sum(values: pd.Series, by: pd.Series) -> pd.Series:
-    """Return sums by group, NaN where one number is: where a layer is no number, so is the network."""
-    return values.groupby(by).sum().mask(values.isna().groupby(by).any())
+def _beginnings(study: Study, rows: str) -> pd.DataFrame:
+    """Return what the layers of each network come to at step 0.
 
+    Args:
+        study: an opened study.
+        rows: a query for all layers of networks with hidden layers, with `COLUMNS`.
 
-def _norm(layers: pd.DataFrame, name: str) -> pd.Series:
-    """Return the Euclidean norm over all layers by network, squares kept within float64."""
-    largest = layers.groupby("cell")[name].transform("max")
-    scale = largest.where(np.isfinite(largest) & (largest > 0), 1.0)
-    total = np.sqrt(_sum((layers[name] / scale) ** 2, layers["cell"]))
-    return total * scale.groupby(layers["cell"]).first()
+    Returns:
+        ``cell``; ``first`` and ``last``: the signal gradient of the first and the last hidden layer;
+        ``collapse`` of the last; ``dead_share`` of the hidden units; ``weight_grad_norm`` and
+        ``weight_norm`` over all layers. Where a layer is no number, so is the network.
+    """
+    found = {
+        "first": "max(signal_grad_rms) FILTER (layer = 1)",
+        "last": "max(signal_grad_rms) FILTER (layer = depth - 1)",
+        "collapse": "max(z_collapse) FILTER (layer = depth - 1)",
+        "dead_share": "CASE WHEN count(dead_units) = count(*) - 1 THEN sum(dead_units) END "
+        "/ sum(units) FILTER (layer < depth)",
+    }
+    for name in ("weight_grad_norm", "weight_norm"):
+        # squares are kept within float64
+        largest = f"max({name}) OVER (PARTITION BY cell)"
+        scale = f"CASE WHEN {largest} > 0 AND isfinite({largest}) THEN {largest} ELSE 1 END"
+        rows = f"SELECT *, {scale} AS {name}_scale FROM ({rows})"
+        found[name] = f"sqrt(sum(({name} / {name}_scale) ** 2)) * max({name}_scale)"
+    return grouped(study, rows, ["cell"], found)
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:

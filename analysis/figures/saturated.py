@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import style
+from analysis.aggregates import FAULTS, intervals
 from analysis.figures import by_step
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, highest, networks
 from analysis.frames import Study, Variant, among
-from analysis.statistics import student_intervals
 
 TITLE = "Where and when do activations saturate?"
 
@@ -23,14 +23,14 @@ def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
         NotApplicable: no activation of these networks is bounded.
     """
     measured = cells[cells["status"].isin(["ok", "diverged"])]
-    layers = study.layers(among(measured), ["saturated_share"], "saturated_share IS NOT NULL")
-    if layers.empty:
+    rows = study.rows(among(measured), ["saturated_share"], "saturated_share IS NOT NULL")
+    drawn = by_step.positions(rows, cells["depth"])
+    broken = {"nonfinite": FAULTS["nonfinite"]}
+    found = intervals(study, drawn, by_step.AXES, "saturated_share", broken)
+    if found.empty:
         raise NotApplicable("no activation of the trained networks is bounded")
-    layers = by_step.positions(layers)
-    counts = layers.assign(nonfinite=layers["saturated_share"].isna()).groupby(by_step.AXES)
-    found = student_intervals(layers, by_step.AXES, "saturated_share")
     found[["low", "high"]] = found[["low", "high"]].clip(0.0, 1.0)  # it is a share
-    return found.merge(counts["nonfinite"].sum().reset_index(), on=by_step.AXES)
+    return found
 
 
 @FigureFunction

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis import layout, style
+from analysis.aggregates import intervals
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, networks, started
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
-from analysis.statistics import gradient_slope, student_intervals
 
 TITLE = "How fast does the gradient vanish or explode?"
 
@@ -24,17 +24,30 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     Columns: ``activation, init, depth``, mean and 95 % interval over networks, ``networks``, and
     ``undefined``: networks with fewer than three finite positive hidden layers.
     """
-    layers = study.layers(
+    rows = study.rows(
         variant.where, ["signal_grad_rms"], "step = 0 AND layer < depth AND depth >= 4"
     )
-    if layers.empty:
-        return pd.DataFrame(columns=[*AXES, "mean", "low", "high", "networks", "undefined"])
-    keys = [*AXES, "cell"]
-    gradients = layers.groupby(keys, sort=True)["signal_grad_rms"].agg(list)
-    frame = gradients.map(gradient_slope).astype(float).rename("slope").reset_index()
-    frame["undefined"] = frame["slope"].isna()
-    counts = frame.groupby(AXES)["undefined"].sum().reset_index()
-    return student_intervals(frame, AXES, "slope").merge(counts, on=AXES)
+    undefined = {"undefined": "count(*) FILTER (value IS NULL)"}
+    return intervals(study, slopes(rows), AXES, "slope", undefined)
+
+
+def slopes(rows: str) -> str:
+    """Return a query for the slope of every network: least squares over its hidden layers.
+
+    Args:
+        rows: a query for all hidden layers of its networks at one step.
+
+    Returns:
+        ``activation, init, depth, cell, slope``, in decades per layer from the output towards the input
+        (negative: vanishing); NULL where fewer than three layers are finite and positive.
+    """
+    usable = "signal_grad_rms > 0 AND isfinite(signal_grad_rms)"
+    logs = f"SELECT *, CASE WHEN {usable} THEN log10(signal_grad_rms) END AS decades FROM ({rows})"
+    keys = ", ".join([*AXES, "cell"])
+    return (
+        f"SELECT {keys}, CASE WHEN count(decades) >= 3 THEN -regr_slope(decades, layer) END AS slope "
+        f"FROM ({logs}) GROUP BY {keys}"
+    )
 
 
 @FigureFunction

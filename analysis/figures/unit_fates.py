@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from analysis import layout, style
+from analysis.aggregates import grouped
 from analysis.figures.base import (
     Drawing,
     FigureFunction,
@@ -50,25 +51,23 @@ def table(study: Study, where: str) -> pd.DataFrame:
         `AXES`, the shares `FATES` (means over networks in which z is a number, of all hidden units
         of a network), ``networks`` and ``undefined`` (networks in which z is not, in some layer).
     """
-    layers = study.layers(where, COLUMNS, "layer < depth").astype(dict.fromkeys(COLUMNS, float))
-    keys = [*AXES, "cell"]
+    rows = study.rows(where, COLUMNS, "layer < depth")
+    keys = ", ".join([*AXES, "cell"])
     # where one layer is no number, neither is the sum
-    known = layers[COLUMNS].notna().all(axis=1).groupby([layers[key] for key in keys]).all()
-    sums = layers.groupby(keys)[[*COLUMNS, "units"]].sum()
-    units, dead = sums["units"], sums["dead_units"]
-    fates = pd.DataFrame(
-        {
-            "born_dead": sums["born_dead_units"] / units,
-            "died": (dead - sums["born_dead_units"]) / units,
-            "revived": sums["revived_units"] / units,
-            "alive": (units - dead - sums["revived_units"]) / units,
-        }
-    ).where(known)
-    found = fates.groupby(AXES).mean()
-    of_condition = known.groupby(AXES)
-    return found.assign(
-        networks=of_condition.sum(), undefined=of_condition.size() - of_condition.sum()
-    ).reset_index()
+    sums = ", ".join(
+        f"CASE WHEN count({name}) = count(*) THEN sum({name}) END AS {short}"
+        for name, short in zip(COLUMNS, ("dead", "born", "revived"), strict=True)
+    )
+    networks = f"SELECT {keys}, sum(units) AS units, {sums} FROM ({rows}) GROUP BY {keys}"
+    found = {
+        "born_dead": "avg(born / units)",
+        "died": "avg((dead - born) / units)",
+        "revived": "avg(revived / units)",
+        "alive": "avg((units - dead - revived) / units)",
+        "networks": "count(dead + born + revived)",
+        "undefined": "count(*) - count(dead + born + revived)",
+    }
+    return grouped(study, networks, AXES, found)
 
 
 @FigureFunction

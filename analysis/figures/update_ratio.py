@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pandas as pd
 
 from analysis import style
+from analysis.aggregates import log_intervals
 from analysis.figures import by_step
 from analysis.figures.base import Drawing, FigureFunction, networks
 from analysis.frames import Study, Variant, among
-from analysis.statistics import log_statistics
 
 TITLE = "How much does one update change each layer?"
 
@@ -26,12 +25,11 @@ def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     """
     measured = cells[cells["status"].isin(["ok", "diverged"])]
     columns = ["update_norm", "weight_norm"]
-    layers = study.layers(among(measured), columns, "update_norm IS NOT NULL")
-    layers = by_step.positions(layers)
-    by_step.nothing_measured(layers, "a measured update")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        layers["ratio"] = layers["update_norm"] / layers["weight_norm"]
-    return log_statistics(layers, by_step.AXES, "ratio")
+    rows = study.rows(among(measured), columns, "update_norm IS NOT NULL")
+    drawn = by_step.positions(rows, cells["depth"])
+    found = log_intervals(study, drawn, by_step.AXES, "update_norm / weight_norm")
+    by_step.nothing_measured(found, "a measured update")
+    return found
 
 
 @FigureFunction

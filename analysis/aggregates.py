@@ -68,8 +68,8 @@ def log_intervals(study: Study, rows: str, by: Sequence[str], value: str) -> pd.
         by: columns that make a group.
         value: an expression in SQL, not negative.
     """
-    ends = {"smallest": "min(kept)", "largest": "max(kept)"}
-    return _intervals(study, rows, by, value, _LOG, ends | FAULTS)
+    more = {"smallest": "min(kept)", "largest": "max(kept)", **FAULTS}
+    return _intervals(study, rows, by, value, _LOG, more)
 
 
 def _intervals(
@@ -77,14 +77,8 @@ def _intervals(
 ) -> pd.DataFrame:
     valued = f"SELECT *, CAST({value} AS DOUBLE) AS value FROM ({rows})"
     of_kept = {"mean": "avg(kept)", "std": "stddev_samp(kept)", "networks": "count(kept)"}
-    table = grouped(study, f"SELECT *, {kept} AS kept FROM ({valued})", by, of_kept | more)
+    table = grouped(study, f"SELECT *, {kept} AS kept FROM ({valued})", by, {**of_kept, **more})
     return with_interval(table)[[*by, "mean", "low", "high", "networks", *more]]
-
-
-def of_last(quantity: str) -> str:
-    """Return the expression in SQL for a quantity by that of the last hidden layer, ``last``."""
-    # 0/0 says less than that nothing arrives
-    return f"CASE WHEN {quantity} = 0 THEN 0 ELSE {quantity} / last END"
 
 
 def relative(rows: str, quantity: str) -> str:
@@ -94,7 +88,10 @@ def relative(rows: str, quantity: str) -> str:
         rows: a query for all hidden layers of its networks and steps.
         quantity: one of its columns, not negative.
     """
-    last = f"max({quantity}) FILTER (layer = depth - 1) OVER (PARTITION BY cell, step)"
+    # 0/0 says less than that nothing arrives
+    share = f"CASE WHEN {quantity} = 0 THEN 0 ELSE {quantity} / last END"
+    # a window would sort the rows, and without a name of their own they would be read twice
     return (
-        f"SELECT *, {of_last(quantity)} AS relative FROM (SELECT *, {last} AS last FROM ({rows}))"
+        f"WITH hidden AS MATERIALIZED ({rows}) SELECT *, {share} AS relative FROM hidden JOIN "
+        f"(SELECT cell, step, {quantity} AS last FROM hidden WHERE layer = depth - 1) USING (cell, step)"
     )

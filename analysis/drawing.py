@@ -18,11 +18,11 @@ from analysis.frames import Study, Variant
 from analysis.page import Shown, Writer
 
 MANY_NETWORKS = 2000
-"""A second process first imports what it needs and opens the study: that pays for the standard grid's
+"""A second process first imports what it needs and is handed the study: that pays for the standard grid's
 4,960 networks, and costs more than it saves for a study of some dozens."""
 
 MOST_PROCESSES = 4
-"""Each holds a copy of the study; some twenty figures do not keep more of them busy."""
+"""Each holds a copy of what is known of every network; some twenty figures do not keep more of them busy."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,12 @@ def _one_by_one(study: Study, folder: Path, parts: int, tasks: Sequence[Task]) -
 def _in_processes(
     study: Study, folder: Path, parts: int, tasks: Sequence[Task], processes: int
 ) -> Iterator[Result]:
-    against = None if study.against is None else study.against.folder
     pool = ProcessPoolExecutor(
         processes,
         # a fork of a process in which DuckDB has threads may hang
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_open,
-        initargs=(study.folder, against, folder, parts),
+        initargs=(study, folder, parts),
     )
     try:
         yield from pool.map(_draw_here, tasks)
@@ -133,12 +132,12 @@ _here: Writer | None = None
 """What a process draws with; one process, one study."""
 
 
-def _open(folder: Path, against: Path | None, report: Path, parts: int) -> None:
+def _open(study: Study, report: Path, parts: int) -> None:
     """Begin the life of a process that draws."""
     global _here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.environ["MPLBACKEND"] = "agg"
-    _here = Writer(Study(folder, against), report, parts)
+    _here = Writer(study, report, parts)
 
 
 def _draw_here(task: Task) -> Result:

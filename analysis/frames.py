@@ -20,7 +20,7 @@ import pandas as pd
 
 from analysis.labels import flatten, labels
 from analysis.score import best_rates, finished_first
-from analysis.tables import connect
+from analysis.tables import connect, verify
 from study.packing import packs_of_plan
 from study.store import Store
 
@@ -74,7 +74,8 @@ class Plan:
 def among(cells: pd.DataFrame) -> str:
     """Return an SQL condition that is true for the networks of a frame alone, by their ids."""
     ids = ", ".join(f"'{cell}'" for cell in sorted(cells["cell"]))
-    return f"cell IN ({ids})" if ids else "false"
+    # of networks, not of their rows: to look up every row of `layers` in a long list takes seconds
+    return f"networks.cell IN ({ids})" if ids else "false"
 
 
 class Study:
@@ -99,9 +100,20 @@ class Study:
     def __init__(self, folder: str | Path, against: str | Path | None = None) -> None:
         self.folder = Path(folder)
         self.against = None if against is None else Study(against)
-        self._records = connect(folder)
+        self._verified = verify(folder)
         self.asked: list[str] = []
         """The queries for rows that were asked, for those who want to ask them again."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to go on with this study, without verifying it once more."""
+        here = {"_records", "connection", "plans"}
+        return {name: value for name, value in vars(self).items() if name not in here} | {
+            "asked": []
+        }
+
+    @cached_property
+    def _records(self) -> duckdb.DuckDBPyConnection:
+        return connect(self._verified)
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:

@@ -51,26 +51,6 @@ def student_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
-def gradient_slope(signal_grad_rms: ArrayLike) -> float | None:
-    """Return the slope of log10 of the signal gradient, in decades per layer, towards the input.
-
-    Args:
-        signal_grad_rms: ``[layer]``, hidden layers 1 … L−1 from the input on.
-
-    Returns:
-        Least-squares slope from the output towards the input (negative: vanishing), or None where
-        fewer than three layers are finite and positive.
-    """
-    values = np.asarray(signal_grad_rms, dtype=float)
-    layers = np.arange(1, len(values) + 1)
-    usable = np.isfinite(values) & (values > 0)
-    if usable.sum() < 3:
-        return None
-    # scipy's linregress gives the same slope, with tests that nobody asked for, in ten times the time
-    places, logs = layers[usable] - layers[usable].mean(), np.log10(values[usable])
-    return float(-(places @ (logs - logs.mean())) / (places @ places))
-
-
 def student_intervals(
     frame: pd.DataFrame, by: list[str], value: str, level: float = 0.95
 ) -> pd.DataFrame:

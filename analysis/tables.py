@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -10,9 +14,28 @@ from study.errors import StoreError
 from study.schema import TABLES
 from study.store import ARROW_SCHEMAS, Store, final_commits
 
+MEMORY = "512MB"
+"""What DuckDB may hold in a process; what it needs beyond goes to the disk."""
 
-def connect(folder: str | Path) -> duckdb.DuckDBPyConnection:
-    """Verify a study's store and return a connection with the views of `study.schema.TABLES`.
+READERS = 4
+"""Threads that hash records: SHA-256 leaves the interpreter to others, and so does waiting for a disk."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a study, found whole.
+
+    Attributes:
+        files: paths of the Parquet files by table, in order of packs.
+        superseded: path and cell of rows that do not count, since the cell was run again.
+    """
+
+    files: dict[str, list[str]]
+    superseded: list[tuple[str, str]]
+
+
+def verify(folder: str | Path) -> Records:
+    """Check every record of a study against its commit and return where they are.
 
     Args:
         folder: ``outputs/<study name>``.
@@ -26,22 +49,42 @@ def connect(folder: str | Path) -> duckdb.DuckDBPyConnection:
         raise StoreError(f"cannot open {folder}: there is no study in it.")
     commits = store.read_commits()
     final = final_commits(commits)
-    paths = {commit.pack: store.verify(commit) for commit in commits}
-    connection = duckdb.connect()
-    # an average over two threads has other last bits from run to run
-    connection.execute("SET threads = 1")
+    with ThreadPoolExecutor(READERS) as pool:
+        found = [
+            {table: str(path.absolute()) for table, path in paths.items()}
+            for paths in pool.map(store.verify, commits)
+        ]
     superseded = [
-        (str(paths[commit.pack][table].absolute()), cell)
-        for commit in commits
+        (paths[table], cell)
+        for commit, paths in zip(commits, found, strict=True)
         for cell in commit.statuses
         if final[cell].pack != commit.pack
         for table in TABLES
     ]
+    return Records({table: [paths[table] for paths in found] for table in TABLES}, superseded)
+
+
+def connect(records: Records) -> duckdb.DuckDBPyConnection:
+    """Return a connection with the views of `study.schema.TABLES` over verified records."""
+    connection = duckdb.connect()
+    for setting, value in (
+        # an average over two threads has other last bits from run to run
+        ("threads", 1),
+        ("memory_limit", MEMORY),
+        # made when it is needed, where its files are in nobody's way
+        (
+            "temp_directory",
+            Path(tempfile.gettempdir()) / f"gradient-pathologies-{uuid.uuid4().hex}",
+        ),
+        # a large study has thousands of files, and every query looks into each
+        ("parquet_metadata_cache", True),
+        ("enable_progress_bar", False),
+    ):
+        connection.execute(f"SET {setting} = '{str(value).replace(chr(39), 2 * chr(39))}'")
     connection.execute("CREATE TEMP TABLE superseded (filename VARCHAR, cell VARCHAR)")
-    if superseded:
-        connection.executemany("INSERT INTO superseded VALUES (?, ?)", superseded)
-    for table in TABLES:
-        files = [str(paths[commit.pack][table].absolute()) for commit in commits]
+    if records.superseded:
+        connection.executemany("INSERT INTO superseded VALUES (?, ?)", records.superseded)
+    for table, files in records.files.items():
         if not files:
             connection.register(f"no_{table}", ARROW_SCHEMAS[table].empty_table())
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM no_{table}")

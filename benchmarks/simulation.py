@@ -82,7 +82,7 @@ class Size:
 def large(cells: int) -> Size:
     """Return a study of about so many networks: more depths, activations and rates than the standard grid.
 
-    Its trained networks have 420 rows of ``layers`` each: 100,000 have 40 million.
+    Its trained networks have 462 rows of ``layers`` each: 100,000 networks have some 40 million.
     """
     activations, depths = tuple(SHRINKS), (2, 4, 8, 16, 32, 64)
     inits = (
@@ -100,7 +100,7 @@ def large(cells: int) -> Size:
     starts = max(1, round(seeds * len(rates) / 10))
     return Size(
         "simulated", depths, activations, inits, starts, depths, activations, inits, rates, seeds,
-        probes=22,
+        probes=24,
     )  # fmt: skip
 
 
@@ -127,9 +127,9 @@ def conditions(size: Size) -> list[list[dict[str, Any]]]:
         ],
         [
             base
-            | _named(*one)
+            | _named(depth, activation, init)
             | {"optim": optim, "seeds": size.seeds, "probe": {"steps": size.probes}}
-            for *one, optim in trained
+            for depth, activation, init, optim in trained
         ],
         [
             base | _named(1, "identity", "torch_default") | {"optim": optim, "seeds": size.seeds}
@@ -278,7 +278,7 @@ def _layers(
         values[:, :, INDEX[quantity]] = of
 
     flat = name == "sign"
-    put("signal_grad_rms", 0.0 if flat and steps > 1 else 10.0 ** (size + noise(0.1)))
+    put("signal_grad_rms", 0.0 if flat else 10.0 ** (size + noise(0.1)))
     put("weight_grad_norm", 10.0 ** (0.5 * size + noise(0.1)))
     put("bias_grad_norm", 10.0 ** (size + noise(0.1)))
     second = 10.0 ** (np.clip(decades * layer, -30, 30) + noise(0.05))

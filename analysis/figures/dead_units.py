@@ -141,11 +141,11 @@ def _panel(axis: Axes, part: pd.DataFrame, last: bool) -> None:
     steps, layers = list(grid.columns), list(grid.index)
     axis.set_facecolor("#C8C8C8")
     axis.grid(False)
-    axis.pcolormesh(
-        np.arange(len(steps) + 1) - 0.5,
-        np.arange(len(layers) + 1) + 0.5,
+    # as an image, since thousands of quadrilaterals would make a drawing of megabytes
+    axis.imshow(
         np.ma.masked_invalid(grid.to_numpy(dtype=float)),
-        cmap=_map(), vmin=0, vmax=1,
+        cmap=_map(), vmin=0, vmax=1, origin="lower", aspect="auto", interpolation="nearest",
+        extent=(-0.5, len(steps) - 0.5, 0.5, len(layers) + 0.5),
     )  # fmt: skip
     named = named_steps(steps, axis.get_window_extent().width / axis.figure.dpi)
     axis.set_xticks(named, labels=[f"{steps[index]:g}" for index in named] if last else [])

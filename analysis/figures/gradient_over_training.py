@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, SymLogNorm
 
 from analysis import layout, style
-from analysis.aggregates import log_intervals, of_last
+from analysis.aggregates import log_intervals, relative
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable, decades_bar, networks
 from analysis.figures.by_step import annotate, best_deepest
 from analysis.figures.dead_units import named_steps
@@ -32,13 +32,8 @@ def table(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     `analysis.statistics.log_statistics` returns.
     """
     measured = cells[cells["status"].isin(["ok", "diverged"])]
-    rows = study.rows(
-        among(measured),
-        ["signal_grad_rms", "last_value(signal_grad_rms) OVER hidden AS last"],
-        "layer < depth WINDOW hidden AS (PARTITION BY cell, step ORDER BY layer "
-        "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)",
-    )
-    return log_intervals(study, rows, AXES, of_last("signal_grad_rms"))
+    rows = study.rows(among(measured), ["signal_grad_rms"], "layer < depth")
+    return log_intervals(study, relative(rows, "signal_grad_rms"), AXES, "relative")
 
 
 @FigureFunction

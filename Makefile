@@ -53,6 +53,10 @@ test-page: install ## look at a page in a Chromium without a network, and check 
 bench: install ## the product against a one-network loop and bare products; writes benchmarks/results
 	$(BIN)/python -m benchmarks.engine
 
+.PHONY: bench-scale
+bench-scale: install ## time and memory of a report of 100,000 simulated networks; writes benchmarks/results
+	$(BIN)/python -m benchmarks.report_scale
+
 .PHONY: docs
 docs: install ## write docs/schema.md from the schema
 	$(BIN)/python -m study.schema > docs/schema.md

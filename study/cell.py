@@ -38,15 +38,26 @@ class Cell:
     @classmethod
     def of(cls, condition: Settings, seed: int) -> Cell:
         """Return the cell of a canonical condition and a seed."""
-        settings = {**condition, "seed": seed}
-        return cls(settings, digest(canonical_json({**settings, "numerics": NUMERICS_VERSION})))
+        [identity] = ids_of(condition, [seed])
+        return cls({**condition, "seed": seed}, identity)
+
+
+def ids_of(condition: Settings, seeds: Iterable[int]) -> list[str]:
+    """Return the ids of a canonical condition's cells: digests of the canonical JSON of their settings.
+
+    That text is the same for all of them but for the seed, and made once.
+    """
+    others = {**condition, "numerics": NUMERICS_VERSION}
+    before = canonical_json({key: value for key, value in others.items() if key < "seed"})
+    after = canonical_json({key: value for key, value in others.items() if key > "seed"})
+    start, end = before[:-1], ("," if len(after) > 2 else "") + after[1:]
+    return [digest(f'{start},"seed":{canonical_json(seed)}{end}') for seed in seeds]
 
 
 def cells_of(conditions: Iterable[tuple[Settings, list[int]]]) -> list[Cell]:
     """Return the cells of conditions with their seeds, each cell once, in order of appearance."""
     found: dict[str, Cell] = {}
     for condition, seeds in conditions:
-        for seed in seeds:
-            cell = Cell.of(condition, seed)
-            found.setdefault(cell.id, cell)
+        for seed, identity in zip(seeds, ids_of(condition, seeds), strict=True):
+            found.setdefault(identity, Cell({**condition, "seed": seed}, identity))
     return list(found.values())

@@ -8,14 +8,19 @@ arguments. Derivatives come from autograd.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
+from study.later import Later
 from study.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+
+    from study import tanh as fast
+else:  # names and settings are checked, and plans made, without PyTorch
+    torch, F, fast = Later("torch"), Later("torch.nn.functional"), Later("study.tanh")
 
 
 @dataclass(frozen=True)
@@ -47,32 +52,7 @@ def sigmoid(z: Tensor) -> Tensor:
 @ACTIVATIONS.register(Traits(largest_slope=1.0))
 def tanh(z: Tensor) -> Tensor:
     """tanh(z) = 2σ(2z) − 1."""
-    return _Tanh.apply(z)  # type: ignore[no-any-return]
-
-
-def write_tanh(z: Tensor, h: Tensor) -> None:
-    """Write tanh(z) into ``h``, which may be ``z``."""
-    if z.device.type == "cpu":
-        # NumPy's is off by 1.4 units in the last place at most, PyTorch's by 0.8, in six times the time
-        np.tanh(z.detach().numpy(), out=h.detach().numpy())
-    else:
-        torch.tanh(z.detach(), out=h.detach())
-
-
-class _Tanh(torch.autograd.Function):
-    """tanh by `write_tanh`."""
-
-    @staticmethod
-    def forward(context: Any, z: Tensor) -> Tensor:
-        h = torch.empty_like(z)
-        write_tanh(z, h)
-        context.save_for_backward(h)
-        return h
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> Tensor:
-        (h,) = context.saved_tensors
-        return torch.ops.aten.tanh_backward(gradients[0], h)  # type: ignore[no-any-return]
+    return fast.Tanh.apply(z)  # type: ignore[no-any-return]
 
 
 @ACTIVATIONS.register()

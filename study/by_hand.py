@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from study import activations
+from study.tanh import write_tanh
 
 aten: Any = torch.ops.aten
 
@@ -80,7 +81,7 @@ def _identity_chain(_gradient: Tensor, _z: Tensor, _h: Tensor) -> None:
 
 RULES: dict[Callable[..., Tensor], Rule] = {
     activations.relu: Rule(_relu, _relu_chain),
-    activations.tanh: Rule(activations.write_tanh, _tanh_chain),
+    activations.tanh: Rule(write_tanh, _tanh_chain),
     activations.sigmoid: Rule(_sigmoid, _sigmoid_chain),
     activations.leaky_relu: Rule(_leaky_relu, _leaky_relu_chain, needs_z=True),
     activations.gelu: Rule(_gelu, _gelu_chain, needs_z=True),

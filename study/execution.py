@@ -1,31 +1,41 @@
-"""Runs packs: one single-threaded worker process a core on the CPU, in this process on a GPU."""
+"""Runs packs: one single-threaded worker process a core on the CPU, in this process on a GPU.
+
+PyTorch is imported where something is trained, and so not by the process that has workers train.
+"""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import multiprocessing
 import os
 import platform
 import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
-from study import NUMERICS_VERSION, __version__, extensions
+from study import NUMERICS_VERSION, __version__, extensions, memory
 from study.datasets import pool_digest
 from study.errors import StudyError
 from study.packing import Pack
-from study.records import statuses, tables
 from study.store import Store
-from study.training import reason, train_pack
+
+WORKERS_IMPORT = (
+    *("study.training", "study.records", "scipy.special", "pyarrow.parquet"),
+    # by torch.autograd.grad where it is given gradients, and most of a second
+    "torch.fx.experimental.symbolic_shapes",
+)
+"""What every worker needs; the server that workers are forked from imports it once for all."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,8 @@ def cores() -> int:
 
 def environment(device: str) -> dict[str, Any]:
     """Return what the numbers were made with: versions and kind of device, no names of machines."""
+    import torch
+
     named = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
     return {
         "program": __version__,
@@ -88,10 +100,10 @@ def exact_arithmetic(device: str) -> Iterator[None]:
     One thread: a sum over two threads has another last bit than over one. Denormal numbers are
     flushed on the CPU, where they cost a hundred times as much; no TF32, deterministic kernels.
     """
+    import torch
+
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
-    memory: Any = torch.utils.deterministic
-    filled = memory.fill_uninitialized_memory
     tf32 = torch.backends.cuda.matmul.allow_tf32
     try:
         if device == "cpu":
@@ -100,15 +112,18 @@ def exact_arithmetic(device: str) -> Iterator[None]:
         else:
             torch.use_deterministic_algorithms(True)
             # it would fill every new tensor before it is written
-            memory.fill_uninitialized_memory = False
+            memory: Any = torch.utils.deterministic
+            filled, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False
             torch.backends.cuda.matmul.allow_tf32 = False
         yield
     finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(deterministic)
-        memory.fill_uninitialized_memory = filled
-        torch.backends.cuda.matmul.allow_tf32 = tf32
+        if device == "cpu":
+            torch.set_num_threads(threads)
+            torch.set_flush_denormal(False)
+        else:  # not on the CPU, where it imports PyTorch's compiler for nothing
+            torch.use_deterministic_algorithms(deterministic)
+            memory.fill_uninitialized_memory = filled
+            torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def run_pack(pack: Pack, store: Store, device: str, tell: Tell) -> None:
@@ -120,6 +135,11 @@ def run_pack(pack: Pack, store: Store, device: str, tell: Tell) -> None:
         device: ``"cpu"`` or ``"cuda"``.
         tell: receives progress and, last, `Done` or `Lost`.
     """
+    import torch
+
+    from study.records import statuses, tables
+    from study.training import reason, train_pack
+
     began = time.perf_counter()
     try:
         with exact_arithmetic(device):
@@ -140,10 +160,16 @@ def run_pack(pack: Pack, store: Store, device: str, tell: Tell) -> None:
         )
     except StudyError as error:
         tell(Lost(pack.id, str(error), user_error=True))
-    except torch.cuda.OutOfMemoryError:
-        tell(Lost(pack.id, "the GPU ran out of memory: use a smaller width, depth or batch_size"))
     except Exception as error:
-        tell(Lost(pack.id, reason(error, file=True)))
+        if not memory.ran_out(error):
+            tell(Lost(pack.id, reason(error, file=True)))
+            return
+        # its frames hold everything that the pack had, which the next pack needs
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        if device == "cuda":
+            torch.cuda.empty_cache()
+        tell(Lost(pack.id, memory.reason_of_error(pack, device)))
     else:
         tell(Done(pack.id, found))
 
@@ -179,16 +205,21 @@ def run_packs(
         packs: taken in this order.
         store: the study's folder.
         device: ``"cpu"`` or ``"cuda"``.
-        workers: worker processes; None = one a core. On a GPU packs run in this process.
+        workers: worker processes; None = one a core. One alone, and a GPU, run packs in this process.
         tell: called with what happens, in the order in which it happens; what it raises ends the run.
     """
-    count = min(workers or cores(), len(packs))
-    if device == "cpu" and count > 1:
+    if uses_workers(device, workers):
+        count = min(workers or cores(), len(packs))
         _run_in_processes(deque(packs), store, device, count, tell)
         return
     # in the main thread: a thread inside PyTorch when Python exits aborts the process
     for pack in packs:
         run_pack(pack, store, device, tell)
+
+
+def uses_workers(device: str, workers: int | None) -> bool:
+    """Return whether packs run in processes of their own, even if it is one pack."""
+    return device == "cpu" and (workers or cores()) > 1
 
 
 @contextmanager
@@ -206,14 +237,34 @@ def interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def start_server() -> None:
+    """Have the process that workers are forked from import what they need, while this one goes on.
+
+    It ends with this process, at once even if it is still importing: whoever waits for the end of the
+    output would wait for it, too.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        multiprocessing.set_forkserver_preload(["study.execution", *WORKERS_IMPORT])
+        with interrupts_held_back():
+            forkserver.ensure_running()
+        atexit.unregister(_stop_server)
+        atexit.register(_stop_server)
+
+
+def _stop_server() -> None:
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    if pid is not None:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _run_in_processes(
     queue: deque[Pack], store: Store, device: str, count: int, tell: Tell
 ) -> None:
     # a fork of a process that has threads may hang: workers come from a server that has none
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(["study.execution"])
+    start_server()
     running: dict[Connection, tuple[Any, Pack]] = {}
 
     def hire() -> None:
@@ -246,7 +297,7 @@ def _run_in_processes(
                 except (EOFError, OSError):
                     process.join()
                     del running[connection]
-                    tell(Lost(pack.id, f"its worker process ended with code {process.exitcode}"))
+                    tell(Lost(pack.id, memory.reason_of_exit(pack, process.exitcode)))
                     if queue:
                         hire()
                     continue

@@ -13,12 +13,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
+from study.later import Later
 from study.registry import Registry
+
+if TYPE_CHECKING:
+    from scipy import special
+else:  # as in study.activations
+    special = Later("scipy.special")
 
 Array = NDArray[np.float64]
 
@@ -55,7 +61,7 @@ INITIALIZERS: Registry[None] = Registry("init", None)
 
 def uniform(normal: Array, bound: float) -> Array:
     """Map standard normal draws to U(−bound, bound) by their distribution function."""
-    return bound * (2.0 * ndtr(normal) - 1.0)
+    return bound * (2.0 * special.ndtr(normal) - 1.0)
 
 
 @INITIALIZERS.register()

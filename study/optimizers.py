@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from study.later import Later
 from study.registry import Registry
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:  # as in study.activations
+    torch = Later("torch")
+
 OPTIMIZERS: Registry[None] = Registry("optim", None)
+
+
+@functools.cache
+def _eager(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return one of PyTorch's optimizers whose methods do not import PyTorch's compiler.
+
+    They do so only to keep it out of themselves, which takes two seconds of every process and changes no
+    number.
+    """
+    methods: dict[str, Any] = {
+        name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")
+    }
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)
 
 
 @OPTIMIZERS.register()
 def sgd(groups: Iterable[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent."""
-    return torch.optim.SGD(groups, lr=lr)
+    return _eager(torch.optim.SGD)(groups, lr=lr)
 
 
 @OPTIMIZERS.register()
@@ -24,7 +44,7 @@ def momentum(
     groups: Iterable[dict[str, Any]], lr: float, *, momentum: float = 0.9
 ) -> torch.optim.Optimizer:
     """SGD with heavy-ball momentum. Source: Sutskever et al. 2013, without dampening."""
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+    return _eager(torch.optim.SGD)(groups, lr=lr, momentum=momentum)
 
 
 @OPTIMIZERS.register()
@@ -32,7 +52,7 @@ def adagrad(
     groups: Iterable[dict[str, Any]], lr: float, *, eps: float = 1e-10
 ) -> torch.optim.Optimizer:
     """AdaGrad. Source: Duchi et al. 2011."""
-    return torch.optim.Adagrad(groups, lr=lr, eps=eps)
+    return _eager(torch.optim.Adagrad)(groups, lr=lr, eps=eps)
 
 
 @OPTIMIZERS.register()
@@ -40,7 +60,7 @@ def rmsprop(
     groups: Iterable[dict[str, Any]], lr: float, *, alpha: float = 0.99, eps: float = 1e-8
 ) -> torch.optim.Optimizer:
     """RMSProp. Source: Tieleman & Hinton 2012, lecture 6.5."""
-    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps)
+    return _eager(torch.optim.RMSprop)(groups, lr=lr, alpha=alpha, eps=eps)
 
 
 @OPTIMIZERS.register()
@@ -53,7 +73,7 @@ def adam(
     eps: float = 1e-8,
 ) -> torch.optim.Optimizer:
     """Adam. Source: Kingma & Ba 2015, arXiv:1412.6980, algorithm 1."""
-    return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps)
+    return _eager(torch.optim.Adam)(groups, lr=lr, betas=(beta1, beta2), eps=eps)
 
 
 def clip_per_cell(parameters: Iterable[tuple[Tensor, slice]], cells: int, clip_norm: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,8 +164,13 @@ def plan_document(
     }
 
 
-def packs_of_plan(plan: dict[str, Any]) -> list[Pack]:
-    """Return the packs of a plan; those of another numerics version are of no use and left out."""
+def packs_of_plan(plan: dict[str, Any], known: Container[str] = ()) -> list[Pack]:
+    """Return the packs of a plan; those of another numerics version are of no use and left out.
+
+    Args:
+        plan: as `plan_document` makes it.
+        known: ids of packs that are left out, too.
+    """
     if plan["numerics"] != NUMERICS_VERSION:
         return []
     return [
@@ -174,4 +179,5 @@ def packs_of_plan(plan: dict[str, Any]) -> list[Pack]:
             entry["attempt"],
         )
         for entry in plan["packs"]
+        if entry["id"] not in known
     ]

@@ -20,7 +20,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,17 @@ class Store:
             found.append(commit)
         return found
 
+    def verify_all(self, commits: Sequence[Commit]) -> None:
+        """Check size and hash of every file of these commits.
+
+        Raises:
+            StoreError: see `verify`; of several the first in the order given.
+        """
+        # hashing leaves the other threads their turn
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(self.verify, commits):
+                pass
+
     def verify(self, commit: Commit) -> dict[str, Path]:
         """Return the paths of a commit's tables after checking size and hash of each.
 
@@ -325,7 +337,7 @@ def _matches(path: Path, entry: Mapping[str, Any]) -> bool:
         return False
 
 
-def final_commits(commits: list[Commit]) -> dict[str, Commit]:
+def final_commits(commits: Sequence[Commit]) -> dict[str, Commit]:
     """Return, for every cell, the commit that counts.
 
     Usually there is one. A cell that failed and was run again counts as in its last attempt; of two

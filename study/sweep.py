@@ -5,23 +5,33 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-import torch
-from tqdm import tqdm
-
 from study import extensions
-from study.cell import Cell, Settings, cells_of
+from study.cell import Cell, Settings, cells_of, ids_of
 from study.datasets import pool
 from study.errors import SettingError, StudyError
-from study.execution import Lost, Message, Progress, environment, run_packs
+from study.execution import (
+    Lost,
+    Message,
+    Progress,
+    environment,
+    run_packs,
+    start_server,
+    uses_workers,
+)
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
-from study.records import failed_tables
 from study.settings import can_run, canonical_condition, check_device, study_name
 from study.store import Commit, Store, final_commits
-from study.training import shape_of
+
+NEEDED = ("torch", "pyarrow", "scipy")
+"""Packages that training needs and that nothing before it imports."""
+
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+"""On Linux a GPU's driver is one of these."""
 
 OUTPUTS = Path("outputs")
 
@@ -56,10 +66,17 @@ def run_conditions(
         StudyError: a setting, the device, the data or the folder cannot be used.
         KeyboardInterrupt: its message says how much is finished.
     """
+    for package in NEEDED:
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
+    if not dry_run and uses_workers("cpu", workers) and _on_cpu_for_certain(conditions[0]):
+        start_server()  # has imported PyTorch by the time that the packs are known, or little later
     checked, store, device = check_conditions(conditions)
     cells = cells_of(checked)
-    packs, new = missing_packs(cells, store, device, pack_size)
-    status = cell_statuses(store)
+    commits = store.read_commits()
+    store.verify_all(commits)
+    packs, new = missing_packs(cells, store, commits, device, pack_size)
+    status = statuses_of(commits)
     if dry_run:
         print(f"{store.folder.as_posix()} on {device}: {_grid(checked, len(cells))}")
     print(_outlook(cells, status, len(packs)), flush=True)
@@ -71,8 +88,10 @@ def run_conditions(
             used = [extension.record for extension in extensions.loaded()]
             store.write_plan(plan_document(new, device, command, used))
         _run(packs, store, device, workers)
-        status = cell_statuses(store)
-        _report(cells, status, store)
+        if packs:
+            commits = store.read_commits()
+            status = statuses_of(commits)
+        _report(cells, status, store, commits)
     return [_summary(settings, seeds, status) for settings, seeds in checked]
 
 
@@ -112,43 +131,61 @@ def resolve_device(setting: str) -> str:
     Raises:
         StudyError: a GPU is asked for and none can be used.
     """
-    if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
+    if setting == "cpu":
         return "cpu"
-    if not torch.cuda.is_available():
+    if "torch" in sys.modules or gpu_possible():
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+    if setting == "cuda":
         raise StudyError(
             "cannot use device=cuda: PyTorch finds no CUDA device here; use device=cpu or device=auto."
         )
-    return "cuda"
+    return "cpu"
 
 
-def cell_statuses(store: Store) -> dict[str, str]:
+def _on_cpu_for_certain(condition: Mapping[str, Any]) -> bool:
+    return condition["device"] == "cpu" or not gpu_possible()
+
+
+def gpu_possible() -> bool:
+    """Return False where PyTorch would find no GPU for certain, without the seconds of asking it."""
+    if metadata.version("torch").endswith("+cpu") or sys.platform == "darwin":
+        return False
+    return sys.platform != "linux" or any(Path(file).exists() for file in GPU_FILES)
+
+
+def statuses_of(commits: Sequence[Commit]) -> dict[str, str]:
     """Return the status of every cell that has been committed, its last attempt's."""
-    final = final_commits(store.read_commits())
-    return {cell: commit.statuses[cell] for cell, commit in final.items()}
+    return {cell: commit.statuses[cell] for cell, commit in final_commits(commits).items()}
 
 
 def missing_packs(
-    cells: Sequence[Cell], store: Store, device: str, pack_size: int | None = None
+    cells: Sequence[Cell],
+    store: Store,
+    commits: Sequence[Commit],
+    device: str,
+    pack_size: int | None = None,
 ) -> tuple[list[Pack], list[Pack]]:
     """Return the packs to run for these cells, and those among them that no plan names yet.
 
     A cell stays in the pack that an earlier plan put it in, so that a resumed study has the same
     packs as an uninterrupted one; cells that are in no plan form new packs; cells that failed are
     tried again in packs of their own. So are the others of a pack that can no longer run as it was
-    planned, because a function of the user's own was edited since, or is not here.
+    planned, because a function of the user's own was edited since, or is not here, or that is larger than
+    ``pack_size``, which is lowered where a pack took more memory than there is.
 
     Raises:
         StoreError: the study's folder is damaged.
     """
-    commits = store.read_commits()
-    for one in commits:
-        store.verify(one)
     committed = {one.pack for one in commits}
     final = final_commits(commits)
     planned: dict[str, Pack] = {}
     for plan in store.read_plans():
-        for pack in packs_of_plan(plan):
-            if pack.id in committed or not _can_run(pack, final):
+        for pack in packs_of_plan(plan, committed):
+            too_large = pack_size is not None and len(pack.cells) > pack_size
+            if too_large or not _can_run(pack, final):
                 continue
             for cell in pack.cells:
                 if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
@@ -217,6 +254,8 @@ class _Watch:
         self.packs = {pack.id: pack for pack in packs}
         self.reached = dict.fromkeys(self.packs, 0)
         self.finished = 0
+        from tqdm import tqdm
+
         self.bar = tqdm(
             total=sum(pack.work for pack in packs),
             disable=not packs,
@@ -255,6 +294,10 @@ class _Watch:
 
 
 def _commit_failure(pack: Pack, why: str, store: Store, device: str) -> None:
+    # they import PyTorch
+    from study.records import failed_tables
+    from study.training import shape_of
+
     store.commit(
         pack.id,
         pack.attempt,
@@ -266,7 +309,7 @@ def _commit_failure(pack: Pack, why: str, store: Store, device: str) -> None:
 
 
 def _summary(settings: Settings, seeds: Sequence[int], status: Mapping[str, str]) -> dict[str, int]:
-    found = [status.get(Cell.of(settings, seed).id, "missing") for seed in seeds]
+    found = [status.get(identity, "missing") for identity in ids_of(settings, seeds)]
     return {
         "cells": len(found),
         **{kind: found.count(kind) for kind in ("ok", "diverged", "failed")},
@@ -298,7 +341,9 @@ def _outlook(cells: Sequence[Cell], status: Mapping[str, str], packs: int) -> st
     return f"{before if finished else networks} to train{again} in {_counted(packs, 'pack')}."
 
 
-def _report(cells: Sequence[Cell], status: Mapping[str, str], store: Store) -> None:
+def _report(
+    cells: Sequence[Cell], status: Mapping[str, str], store: Store, commits: Sequence[Commit]
+) -> None:
     """Print the last lines of a run: what came out, and what to type next."""
     found = [status.get(cell.id, "missing") for cell in cells]
     counts = ", ".join(
@@ -311,13 +356,13 @@ def _report(cells: Sequence[Cell], status: Mapping[str, str], store: Store) -> N
     whole = f" (this command's; the study holds {len(status):,})" if more else ""
     print(f"{_counted(len(cells), 'network')} in {place}: {counts}{whole}.")
     if "failed" in found:
-        _report_failures(cells, store)
+        _report_failures(cells, store, commits)
     print(f"Next: python -m analysis {place}")
 
 
-def _report_failures(cells: Sequence[Cell], store: Store) -> None:
+def _report_failures(cells: Sequence[Cell], store: Store, commits: Sequence[Commit]) -> None:
     """Print why cells failed, the most frequent reasons first."""
-    reasons = failure_reasons(cells, store).most_common()
+    reasons = failure_reasons(cells, store, commits).most_common()
     for why, count in reasons[:SHOWN_REASONS]:
         print(f"  {count:,} failed: {' '.join(why.split())}")
     if more := reasons[SHOWN_REASONS:]:
@@ -330,14 +375,16 @@ def _report_failures(cells: Sequence[Cell], store: Store) -> None:
     )
 
 
-def failure_reasons(cells: Sequence[Cell], store: Store) -> Counter[str]:
+def failure_reasons(cells: Sequence[Cell], store: Store, commits: Sequence[Commit]) -> Counter[str]:
     """Return how many of these cells failed for each reason, as their last attempts recorded it."""
-    final = final_commits(store.read_commits())
+    final = final_commits(commits)
     failed = {
         cell.id: final[cell.id]
         for cell in cells
         if cell.id in final and final[cell.id].statuses[cell.id] == "failed"
     }
+    import pyarrow.parquet as pq
+
     reasons: Counter[str] = Counter()
     for commit in {commit.pack: commit for commit in failed.values()}.values():
         rows = pq.read_table(store.verify(commit)["cells"], columns=["cell", "error"]).to_pylist()

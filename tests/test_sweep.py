@@ -59,7 +59,7 @@ def records(name: str = "mine") -> dict[str, bytes | None]:
 
 
 def statuses() -> dict[str, str]:
-    return sweep.cell_statuses(Store(FOLDER))
+    return sweep.statuses_of(Store(FOLDER).read_commits())
 
 
 # ------------------------------------------------------------------ the same bytes
@@ -195,7 +195,11 @@ def test_a_killed_worker_costs_its_own_pack_which_the_same_command_runs_again(
     assert [sum(one[kind] for one in summaries) for kind in ("ok", "failed")] == [6, 6]
     con = open_study(FOLDER)
     query = "SELECT DISTINCT error FROM cells WHERE status = 'failed'"
-    assert con.execute(query).fetchall() == [("its worker process ended with code -9",)]
+    [(error,)] = con.execute(query).fetchall()
+    assert error == (
+        "its worker process was killed, as the system does where memory runs out: lower "
+        "hydra.launcher.workers or hydra.launcher.pack_size (it was 3 networks together, try 1)"
+    )
     assert con.execute("SELECT count(DISTINCT cell) FROM layers").fetchone() == (6,)
 
     assert sum(one["ok"] for one in run(1)) == 12

@@ -22,12 +22,19 @@ from hydra.core.utils import JobReturn
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from hydra.test_utils.launcher_common_tests import LauncherTestSuite
 from hydra.types import RunMode
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
+from omegaconf.errors import (
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from hydra_plugins.packed_launcher._compose import Composer
 from study.activations import ACTIVATIONS
 from study.app import CONF
+from study.settings import GROUPS
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
 
@@ -120,7 +127,8 @@ def test_the_short_way_equals_hydras_own_compose(experiment: str, hydra_at: Hydr
     hydra = hydra_at()
     config = master(hydra, f"+experiment={experiment}")
     jobs = jobs_of(config)
-    sample = random.Random(0).sample(jobs, min(4, len(jobs)))
+    # the last differs from the first, which the others are put together from, in every axis
+    sample = [*random.Random(0).sample(jobs, min(3, len(jobs))), jobs[-1]]
     composer = Composer(hydra.config_loader, config)
     for number, job in enumerate([*sample, *sample]):
         assert exactly(composer.compose(job, number)) == exactly(hydras_own(hydra, config, job))
@@ -155,6 +163,131 @@ def test_overrides_of_every_kind_give_hydras_own_result(job: list[str], hydra_at
     composer = Composer(hydra.config_loader, config)
     for _ in range(2):  # the second time from what the first left behind
         assert exactly(composer.compose(job, 0)) == exactly(hydras_own(hydra, config, job))
+
+
+OPTIONS = {group: sorted(GROUPS[group]) for group in GROUPS}
+
+VALUES = {
+    "depth": ["3", "3.0", "[1,2]", "'8'"],
+    "optim.lr": ["1e-3", "inf", "null"],
+    "optim.momentum": ["0.5"],
+    "activation.negative_slope": ["0.3", "a"],
+    "++data.noise": ["0.5"],
+    "+optim.extra": ["1"],
+    "~init.gain": [""],
+    "probe": ["7", "{steps: 3}"],
+    "optim": ["{lr: 0.5}"],
+    "+experiment": ["smoke", "full"],
+}
+"""Settings that exist with some options, or with none."""
+
+
+@st.composite
+def jobs_of_a_sweep(draw: st.DrawFn) -> list[list[str]]:
+    """Draw some jobs that differ in options and in some settings."""
+    groups = draw(st.lists(st.sampled_from(sorted(OPTIONS)), unique=True, min_size=1))
+    keys = draw(st.lists(st.sampled_from(sorted(VALUES)), unique=True, max_size=3))
+    axes = [st.sampled_from([f"{group}={one}" for one in OPTIONS[group]]) for group in groups]
+    axes += [st.sampled_from([f"{key}={one}".rstrip("=") for one in VALUES[key]]) for key in keys]
+    order = draw(st.permutations(axes))
+    return draw(st.lists(st.tuples(*order).map(list), min_size=2, max_size=4))
+
+
+def result_or_error(compose: Callable[[], Any]) -> str:
+    try:
+        return exactly(compose())
+    except (HydraException, OmegaConfBaseException) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(jobs=jobs_of_a_sweep())
+def test_any_sweep_over_groups_and_values_gives_hydras_own_results_and_errors(
+    jobs: list[list[str]], hydra_at: HydraAt
+) -> None:
+    hydra = hydra_at()
+    config = master(hydra)
+    composer = Composer(hydra.config_loader, config)
+    for number, job in enumerate(jobs):
+        ours = result_or_error(lambda job=job, number=number: composer.compose(job, number))
+        assert ours == result_or_error(lambda job=job: hydras_own(hydra, config, job)), job
+
+
+@pytest.mark.parametrize("first", ["relu", "leaky_relu"])
+def test_a_setting_that_only_some_options_have_is_set_there_and_refused_elsewhere(
+    first: str, hydra_at: HydraAt
+) -> None:
+    hydra = hydra_at()
+    config = master(hydra)
+    composer = Composer(hydra.config_loader, config)
+    composer.compose([f"activation={first}", "init=zeros", "depth=3"], 0)
+    job = ["activation=leaky_relu", "init=he_normal", "activation.negative_slope=0.3"]
+    assert exactly(composer.compose(job, 1)) == exactly(hydras_own(hydra, config, job))
+    with pytest.raises(ConfigCompositionException, match="negative_slope"):
+        composer.compose(["activation=relu", *job[1:]], 2)
+
+
+# in each the option b of `two` comes out otherwise, or sets more, beside the option b of `one`
+DEPENDENT = {
+    "an option has defaults": {
+        "config.yaml": "defaults: [one: a, two: a, three: a, _self_]",
+        "one/b.yaml": "defaults: [/three@_global_.more: b, _self_]\nx: 2",
+    },
+    "an option has another package": {
+        "config.yaml": "defaults: [one: a, two: a, _self_]\none: {v: 0}",
+        "one/b.yaml": "# @package two\nx: 7\nz: 1",
+    },
+    "an option waits for a value": {"two/b.yaml": "y: ${one.x}"},
+    "a default waits for both choices": {
+        "config.yaml": "defaults: [one: a, two: a, optional three: '${one}${two}', _self_]",
+        "three/bb.yaml": "z: 3",
+    },
+    "a value waits for a choice": {
+        "config.yaml": "defaults: [one: a, two: a, _self_]\nz: ${one.x}${two.y}",
+    },
+    "an option is deleted": {"job": "~two.y"},
+    "a group lies in another one": {
+        "config.yaml": "defaults: [one: a, two: a, one/three: a, _self_]",
+        "job": "one/three=b",
+    },
+    "the folder of an option is found by a setting": {
+        "config.yaml": "defaults: [one: a, two: a, _self_]\nhydra: {searchpath: ['file://more']}",
+        "more/two/b.yaml": "y: 9",
+        "two/b.yaml": "",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", list(DEPENDENT))
+def test_options_that_depend_on_each_other_give_hydras_own_result(
+    kind: str, hydra_at: HydraAt, tmp_path: Path
+) -> None:
+    hydra_at()  # makes the working folder
+    folder = tmp_path / "work"
+    files = {
+        "config.yaml": "defaults: [one: a, two: a, _self_]\nz: 0",
+        **{f"{group}/{option}.yaml": f"{key}: {number}" for group, key in
+           (("one", "x"), ("two", "y"), ("three", "w"), ("one/three", "w"))
+           for number, option in enumerate("ab")},
+    } | DEPENDENT[kind]  # fmt: skip
+    more = files.pop("job", "")
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        if text:
+            (folder / path).write_text(text)
+        else:
+            (folder / path).unlink(missing_ok=True)
+    hydra = hydra_at(folder)
+    config = master(hydra)
+    composer = Composer(hydra.config_loader, config)
+    for number, (one, two) in enumerate(["aa", "ab", "ba", "bb"]):
+        job = [f"one={one}", f"two={two}", *([more] if more else [])]
+        ours = result_or_error(lambda job=job, number=number: composer.compose(job, number))
+        assert ours == result_or_error(lambda job=job: hydras_own(hydra, config, job)), job
 
 
 @pytest.mark.parametrize(
@@ -252,6 +385,18 @@ def test_hydra_composes_once_per_choice_of_groups(
     [jobs] = sweep(hydra, task, "activation=relu,tanh", "depth=range(1,21)", "width=4,8")
     assert len(jobs) == 80
     assert composed == [["activation=relu"], ["activation=tanh"]]
+    composed.clear()
+    [jobs] = sweep(
+        hydra, task, "activation=relu,tanh,gelu", "init=zeros,he_normal,normal", "depth=2,3"
+    )
+    assert len(jobs) == 18
+    # the first job, and each other option beside the first's option of the other group
+    beside_zeros = {
+        frozenset((f"activation={one}", "init=zeros")) for one in ("relu", "tanh", "gelu")
+    }
+    beside_relu = {frozenset(("activation=relu", f"init={one}")) for one in ("he_normal", "normal")}
+    assert {frozenset(job) for job in composed} == beside_zeros | beside_relu
+    assert len(composed) == 5
 
 
 def test_all_jobs_go_to_the_task_in_one_call_and_in_order(hydra_at: HydraAt) -> None:

@@ -110,7 +110,7 @@ class Composer:
         parsed = [self._parse(text) for text in overrides]
         plain = [override for override in parsed if self._is_plain(override)]
         rest = [override for override in parsed if not self._is_plain(override)]
-        if plain and not self._interfere(plain, rest):
+        if not self._interfere(plain, rest):
             base = self._base(rest, number)
             if base and all(override.key_or_group in base.settable for override in plain):
                 config = copy_plain(base.config)

@@ -18,6 +18,7 @@ from study.cell import Cell
 from study.datasets import pool
 from study.errors import FunctionError
 from study.extensions import place_in
+from study.memory import ran_out
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
 from study.pack_data import PackData, Samples
@@ -126,6 +127,8 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
             activation = cell.settings["activation"]
             starts.append(start(cell.settings, shape))
         except Exception as error:
+            if ran_out(error):  # of the whole pack's doing
+                raise
             errors[position] = reason(error)
             starts.append([(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()])
         activations.append(activation)

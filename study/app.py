@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from study.cli_errors import FIXED, explain_value_error, leave
+from study.cli_errors import FIXED, explain_value_error, leave, parse_arguments
 from study.errors import SettingError, StudyError
 from study.extensions import split_arguments
 
@@ -209,9 +210,27 @@ def options_of(group: str) -> str:
 OmegaConf.register_new_resolver("options_of", options_of, replace=True)
 
 
+def expects_workers(arguments: argparse.Namespace) -> bool:
+    """Return whether a command line reads like a sweep that worker processes will train."""
+    flags = ("help", "hydra_help", "cfg", "info", "shell_completion")
+    typed = dict(text.partition("=")[::2] for text in arguments.overrides)
+    if any(getattr(arguments, flag) for flag in flags) or "hydra.launcher.dry_run" in typed:
+        return False
+    if not arguments.multirun and "+experiment" not in typed:
+        return False  # one condition is composed before anything could be imported
+    from study.execution import surely_cpu, uses_workers
+
+    alone = typed.get("hydra.launcher.workers") == "1"
+    return uses_workers("cpu", 1 if alone else None) and surely_cpu(typed.get("device", "auto"))
+
+
 def main() -> int:
     """Run the command line; return 1 if a cell failed, else 0."""
     typed = sys.argv
+    if expects_workers(parse_arguments(typed[1:])):
+        from study.execution import start_server
+
+        start_server()  # imports PyTorch while the sweep is composed
     task = StudyTask(typed[1:])
     # Hydra reads the command line itself, and knows nothing of --use
     sys.argv = [typed[0], *split_arguments(typed[1:])[1]]

@@ -11,12 +11,14 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -36,6 +38,10 @@ WORKERS_IMPORT = (
     "torch.fx.experimental.symbolic_shapes",
 )
 """What every worker needs; the server that workers are forked from imports it once for all."""
+
+
+GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+"""On Linux a GPU's driver is one of these."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,18 @@ def run_packs(
     # in the main thread: a thread inside PyTorch when Python exits aborts the process
     for pack in packs:
         run_pack(pack, store, device, tell)
+
+
+def gpu_possible() -> bool:
+    """Return False where PyTorch would find no GPU for certain, without the seconds of asking it."""
+    if metadata.version("torch").endswith("+cpu") or sys.platform == "darwin":
+        return False
+    return sys.platform != "linux" or any(Path(file).exists() for file in GPU_FILES)
+
+
+def surely_cpu(device: str) -> bool:
+    """Return whether this setting of the device, if it can be used, means the CPU."""
+    return device == "cpu" or (device == "auto" and not gpu_possible())
 
 
 def uses_workers(device: str, workers: int | None) -> bool:

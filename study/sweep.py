@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from study.execution import (
     Message,
     Progress,
     environment,
+    gpu_possible,
     run_packs,
     start_server,
+    surely_cpu,
     uses_workers,
 )
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
@@ -29,9 +30,6 @@ from study.store import Commit, Store, final_commits
 
 NEEDED = ("torch", "pyarrow", "scipy")
 """Packages that training needs and that nothing before it imports."""
-
-GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
-"""On Linux a GPU's driver is one of these."""
 
 OUTPUTS = Path("outputs")
 
@@ -69,7 +67,7 @@ def run_conditions(
     for package in NEEDED:
         if find_spec(package) is None:
             raise ModuleNotFoundError(name=package)
-    if not dry_run and uses_workers("cpu", workers) and _on_cpu_for_certain(conditions[0]):
+    if not dry_run and uses_workers("cpu", workers) and surely_cpu(conditions[0]["device"]):
         start_server()  # has imported PyTorch by the time that the packs are known, or little later
     checked, store, device = check_conditions(conditions)
     cells = cells_of(checked)
@@ -143,17 +141,6 @@ def resolve_device(setting: str) -> str:
             "cannot use device=cuda: PyTorch finds no CUDA device here; use device=cpu or device=auto."
         )
     return "cpu"
-
-
-def _on_cpu_for_certain(condition: Mapping[str, Any]) -> bool:
-    return condition["device"] == "cpu" or not gpu_possible()
-
-
-def gpu_possible() -> bool:
-    """Return False where PyTorch would find no GPU for certain, without the seconds of asking it."""
-    if metadata.version("torch").endswith("+cpu") or sys.platform == "darwin":
-        return False
-    return sys.platform != "linux" or any(Path(file).exists() for file in GPU_FILES)
 
 
 def statuses_of(commits: Sequence[Commit]) -> dict[str, str]:

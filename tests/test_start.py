@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import cells, condition
 
-from study import NUMERICS_VERSION, execution, memory, sweep
+from study import NUMERICS_VERSION, app, execution, memory, sweep
 from study.app import CONF
 from study.cell import Cell, canonical_json, cells_of, digest, ids_of
+from study.cli_errors import parse_arguments
 from study.datasets import DATASETS
 from study.execution import Done, Lost, Message, run_pack
 from study.optimizers import OPTIMIZERS
@@ -169,18 +170,41 @@ def test_a_missing_package_is_told_before_anything_is_written(
 
 
 def test_where_no_gpu_is_possible_pytorch_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sweep.gpu_possible() or not torch.cuda.is_available()
+    assert execution.gpu_possible() or not torch.cuda.is_available()
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(sweep, "GPU_FILES", [])
     for version, files, possible in (
         ("2.9.0", [], False),
         ("2.9.0", ["."], True),
         ("2.9.0+cu129", ["."], True),
         ("2.9.0+cpu", ["."], False),
     ):
-        monkeypatch.setattr(sweep.metadata, "version", lambda _name, version=version: version)
-        monkeypatch.setattr(sweep, "GPU_FILES", files)
-        assert sweep.gpu_possible() is possible
+        monkeypatch.setattr(execution.metadata, "version", lambda _name, version=version: version)
+        monkeypatch.setattr(execution, "GPU_FILES", files)
+        assert execution.gpu_possible() is possible
+        assert execution.surely_cpu("auto") is not possible
+        assert execution.surely_cpu("cpu")
+        assert not execution.surely_cpu("cuda")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("--multirun depth=2,3 device=cpu", True),
+        ("+experiment=speed device=cpu", True),
+        ("depth=2 device=cpu", False),
+        ("--help --multirun device=cpu", False),
+        ("--cfg job +experiment=full device=cpu", False),
+        ("+experiment=speed device=cpu hydra.launcher.dry_run=true", False),
+        ("+experiment=speed device=cpu hydra.launcher.workers=1", False),
+        ("+experiment=speed device=cpu hydra.launcher.workers=2", True),
+        ("+experiment=speed device=cuda", False),
+    ],
+)
+def test_the_workers_server_starts_early_where_workers_will_be_needed(
+    line: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "cores", lambda: 2)
+    assert app.expects_workers(parse_arguments(line.split())) is expected
 
 
 # ------------------------------------------------------------------ the same as before

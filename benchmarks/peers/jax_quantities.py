@@ -13,7 +13,6 @@ from jax import Array
 
 from study.activations import ACTIVATIONS
 from study.probe import QUANTITIES, SATURATED
-from study.schema import Z_PERCENTILES
 
 Layer = dict[str, Array]
 """weight ``[out, in]``, bias ``[out]``, and ``slope`` ``[]`` where the activation learns one."""
@@ -160,15 +159,14 @@ def update_quantities(
     ]
 
 
-def percentiles(layers: Sequence[Layer], inputs: Array, name: str) -> Array:
-    """Return the percentiles of every layer's z, ``[layer, percentile]``."""
-    h = inputs[:PERCENTILE_SAMPLES]
+def signals(layers: Sequence[Layer], inputs: Array, name: str) -> list[Array]:
+    """Return all of z of every layer, ``[sample · unit]``."""
     found = []
     for layer in layers:
-        z = pre_activation(layer, h)
-        found.append(jnp.percentile(z, jnp.asarray(Z_PERCENTILES, z.dtype)))
-        h = FUNCTIONS[name](z, layer)
-    return jnp.stack(found)
+        z = pre_activation(layer, inputs)
+        found.append(z.ravel())
+        inputs = FUNCTIONS[name](z, layer)
+    return found
 
 
 def as_rows(*kinds: Quantities) -> Array:

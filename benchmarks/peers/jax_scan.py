@@ -28,19 +28,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from benchmarks.peers import jax_quantities as quantities
-from benchmarks.peers.jax_quantities import Layer, Samples
+from benchmarks.peers.jax_data import SPLITS, Data, Layers, prepared
+from benchmarks.peers.jax_quantities import Samples
 from benchmarks.peers.measured import Measured, first_bad_step
 from benchmarks.workload import CELLS, STEPS, networks, pin_to_one_core
 from study.cell import Cell
-from study.network import start
-from study.pack_data import PackData
 from study.probe import INDEX, probe_steps
 from study.schema import Z_PERCENTILES
-from study.training import shape_of
 
 jax.config.update("jax_enable_x64", True)  # float64 for the probes; training asks for float32
-
-Layers = list[Layer]
 
 FORMS: dict[str, Callable[..., Any]] = {
     "vmap": jax.vmap,
@@ -48,7 +44,8 @@ FORMS: dict[str, Callable[..., Any]] = {
 }
 """How a function of one network becomes one of all cells: axis 0 of every argument and result."""
 
-ENDS = ("train", "validation", "test")
+EVALUATED = 1000
+"""Samples evaluated at a time, at most."""
 
 
 class Program:
@@ -56,7 +53,8 @@ class Program:
 
     Args:
         cells: the pack; one of the activations in `jax_quantities.FUNCTIONS`, plain gradient descent.
-        form: one of `FORMS`.
+        form: one of `FORMS`, of the steps between probes. What runs on more samples than a batch is
+            faster cell by cell, in the processor's cache, in both.
 
     Attributes:
         compile_s: processor time that tracing and compiling took, in seconds.
@@ -68,36 +66,24 @@ class Program:
         self.name = self.settings["activation"]["name"]
         self.over_cells = FORMS[form]
         self.schedule = probe_steps(self.settings["steps"], self.settings["probe"]["steps"])
-        arguments = self._prepared()
+        arguments = prepared(cells)
         began = time.process_time()
         self._compile(*arguments)
         self.compile_s = time.process_time() - began
 
-    def _prepared(self) -> tuple[Layers, dict[str, Any]]:
-        """Return every cell's start and data, ``[cell, …]``, on JAX's device."""
-        settings = self.settings
-        seeds = [cell.settings["seed"] for cell in self.cells]
-        dtype = getattr(torch, settings["dtype"])
-        data = PackData(settings, seeds, dtype, torch.device("cpu"))
-        parts: dict[str, Any] = {
-            part: [t.numpy() for t in data.for_cells(lambda one, part=part: getattr(one, part))]
-            for part in (*ENDS, "probe", "test_part")
-        }
-        ends = zip(*(parts[part] for part in ENDS), strict=True)
-        parts["everything"] = [np.concatenate(arrays, axis=1) for arrays in ends]
-        # [cell, step, batch]
-        parts["order"] = data.order[:, data.seed_of_cell].transpose(0, 1).contiguous().numpy()
-        shape = shape_of(settings)
-        starts = zip(*(start(cell.settings, shape) for cell in self.cells), strict=True)
-        layers = [
-            {"weight": np.stack([w for w, _ in one]), "bias": np.stack([b for _, b in one])}
-            for one in starts
-        ]
-        if "slope" in settings["activation"]:
-            for layer in layers[:-1]:
-                layer["slope"] = np.full(len(self.cells), settings["activation"]["slope"])
-        layers = jax.tree.map(lambda array: array.astype(settings["dtype"]), layers)
-        return jax.device_put(layers), jax.device_put(parts)
+    def _compile(self, layers: Layers, data: Data) -> None:
+        losses, good, dead = self._buffers(layers)
+        step = np.int32(0)
+
+        def compiled(function: Callable[..., Any], *arguments: Any, donated: Any = ()) -> Any:
+            return jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
+
+        self.advance = compiled(
+            self._advance, layers, losses, good, data, step, step, donated=(0, 1, 2)
+        )
+        self.measure = compiled(self._measure, layers, dead, data, step)
+        self.signals = compiled(self._signals, layers, data)
+        self.evaluate = compiled(self._evaluate, layers, data)
 
     def _buffers(self, layers: Layers) -> tuple[Array, Array, tuple[Array, Array]]:
         """Return room for losses and finiteness ``[cell, step]``, and what no unit has been yet.
@@ -113,23 +99,6 @@ class Program:
             (jnp.ones(units, bool), jnp.zeros(units, bool)),
         )
 
-    def _compile(self, layers: Layers, data: dict[str, Any]) -> None:
-        losses, good, dead = self._buffers(layers)
-        step = np.int32(0)
-        whole = (data["train"], data["order"])
-
-        def compiled(function: Callable[..., Any], *arguments: Any, donated: Any = ()) -> Any:
-            return jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
-
-        self.advance = compiled(
-            self._advance, layers, losses, good, *whole, step, step, donated=(0, 1, 2)
-        )
-        self.measure = compiled(
-            self._measure, layers, dead, *whole, data["probe"], data["test_part"], step
-        )
-        self.percentiles = compiled(self._percentiles, layers, data["probe"][0])
-        self.evaluate = compiled(self._evaluate, layers, data["everything"])
-
     def _step(self, layers: Layers, x: Array, y: Array) -> tuple[Layers, Layers, Array, Array]:
         """Return one network's updated layers, gradient, loss, and whether its weights are finite."""
         loss, gradients = jax.value_and_grad(quantities.loss)(layers, x, y, self.name)
@@ -139,37 +108,22 @@ class Program:
         return updated, gradients, loss, finite
 
     def _advance(
-        self,
-        layers: Layers,
-        losses: Array,
-        good: Array,
-        train: Samples,
-        order: Array,
-        begin: Array,
-        end: Array,
+        self, layers: Layers, losses: Array, good: Array, data: Data, begin: Array, end: Array
     ) -> tuple[Layers, Array, Array]:
         """Train from one step to another; return layers, losses and finiteness."""
 
-        def one(layers: Layers, losses: Array, good: Array, train: Samples, order: Array) -> Any:
+        def one(layers: Layers, losses: Array, good: Array, data: Data) -> Any:
             def body(step: Array, carried: tuple[Layers, Array, Array]) -> Any:
                 layers, losses, good = carried
-                chosen = order[step]
-                layers, _, loss, finite = self._step(layers, train[0][chosen], train[1][chosen])
+                layers, _, loss, finite = self._step(layers, *batch(data, step))
                 return layers, losses.at[step].set(loss), good.at[step].set(finite)
 
             return jax.lax.fori_loop(begin, end, body, (layers, losses, good))
 
-        return self.over_cells(one)(layers, losses, good, train, order)
+        return self.over_cells(one)(layers, losses, good, data)
 
     def _measure(
-        self,
-        layers: Layers,
-        dead: tuple[Array, Array],
-        train: Samples,
-        order: Array,
-        probe: Samples,
-        test: Samples,
-        step: Array,
+        self, layers: Layers, dead: tuple[Array, Array], data: Data, step: Array
     ) -> tuple[Layers, tuple[Array, Array], Array, Array]:
         """Make a probe step.
 
@@ -179,94 +133,90 @@ class Program:
             whether all weights are finite.
         """
 
-        def one(
-            layers: Layers,
-            dead: tuple[Array, Array],
-            train: Samples,
-            chosen: Array,
-            probe: Samples,
-            test: Samples,
-        ) -> tuple[Layers, tuple[Array, Array], Array, Array]:
-            x, y = train[0][chosen], train[1][chosen]
-            twin = jax.tree.map(lambda array: array.astype(jnp.float64), layers)
-            of_batch = quantities.gradient_quantities(twin, x.astype(jnp.float64), y, self.name)
-            of_units, now, logits = quantities.unit_quantities(
-                twin, probe[0].astype(jnp.float64), self.name
-            )
+        def one(layers: Layers, dead: tuple[Array, Array], data: Data) -> Any:
+            x, y = batch(data, step)
+            twin = in_float64(layers)
+            of_batch = quantities.gradient_quantities(twin, in_float64(x), y, self.name)
+            inputs, labels = part_of(data, "probe")
+            of_units, now, outputs = quantities.unit_quantities(twin, in_float64(inputs), self.name)
             dead = (dead[0] & now, dead[1] | now)
             of_dead = quantities.dead_quantities(now, *dead)
             updated, gradients, loss, finite = self._step(layers, x, y)
             of_update = quantities.update_quantities(layers, updated, gradients)
             rows = quantities.as_rows(of_batch, of_units, of_dead, of_update)
+            test_inputs, test_labels = part_of(data, "test_part")
+            test_outputs = quantities.logits(layers, test_inputs, self.name)
             seen = [
-                *quantities.loss_and_accuracy(logits, probe[1]),
-                *quantities.loss_and_accuracy(
-                    quantities.logits(layers, test[0], self.name), test[1]
-                ),
+                *quantities.loss_and_accuracy(outputs, labels),
+                *quantities.loss_and_accuracy(test_outputs, test_labels),
                 loss,
                 finite,
             ]
-            return updated, dead, rows, jnp.stack([one.astype(jnp.float64) for one in seen])
+            return updated, dead, rows, jnp.stack([number.astype(jnp.float64) for number in seen])
 
-        return self.over_cells(one)(layers, dead, train, order[:, step], probe, test)
+        return FORMS["map"](one)(layers, dead, data)
 
-    def _percentiles(self, layers: Layers, inputs: Array) -> Array:
-        """Return the percentiles of z, ``[cell, layer, percentile]``."""
+    def _signals(self, layers: Layers, data: Data) -> list[Array]:
+        """Return z of every layer on the samples that percentiles are of, ``[cell, sample · unit]``."""
 
-        def one(layers: Layers, inputs: Array) -> Array:
-            twin = jax.tree.map(lambda array: array.astype(jnp.float64), layers)
-            return quantities.percentiles(twin, inputs.astype(jnp.float64), self.name)
+        def one(layers: Layers, data: Data) -> list[Array]:
+            inputs = part_of(data, "probe")[0][: quantities.PERCENTILE_SAMPLES]
+            return quantities.signals(in_float64(layers), in_float64(inputs), self.name)
 
-        return self.over_cells(one)(layers, inputs)
+        return FORMS["map"](one)(layers, data)
 
-    def _evaluate(self, layers: Layers, everything: Samples) -> tuple[Array, Array]:
-        """Return loss and rightness of each sample of all splits, ``[cell, sample]``."""
+    def _evaluate(self, layers: Layers, data: Data) -> tuple[Array, Array]:
+        """Return loss and rightness of every sample of the pool, ``[cell, sample]``."""
 
-        def one(layers: Layers, everything: Samples) -> tuple[Array, Array]:
-            outputs = quantities.logits(layers, everything[0], self.name)
-            right = outputs.argmax(1) == everything[1]
-            return quantities.cross_entropy(outputs, everything[1]), right
+        def one(layers: Layers, data: Data) -> tuple[Array, Array]:
+            def of_chunk(samples: Samples) -> tuple[Array, Array]:
+                outputs = quantities.logits(layers, samples[0], self.name)
+                return quantities.cross_entropy(outputs, samples[1]), outputs.argmax(1) == samples[
+                    1
+                ]
 
-        return self.over_cells(one)(layers, everything)
+            count = len(data.samples[1])
+            size = max(one for one in range(1, EVALUATED + 1) if count % one == 0)
+            chunks = jax.tree.map(lambda all: all.reshape(-1, size, *all.shape[1:]), data.samples)
+            return jax.tree.map(jnp.ravel, jax.lax.map(of_chunk, chunks))
+
+        return FORMS["map"](one)(layers, data)
 
     def run(self) -> Measured:
         """Train and measure the pack from its start."""
-        layers, data = self._prepared()
+        layers, data = prepared(self.cells)
         losses, good, dead = self._buffers(layers)
-        whole = (data["train"], data["order"])
         found, seen, ends = [], [], []
         for step, until in zip(self.schedule, [*self.schedule[1:], None], strict=True):
             if step == 0 or until is None:
-                ends.append(self.percentiles(layers, data["probe"][0]))
-            updated, dead, rows, numbers = self.measure(
-                layers, dead, *whole, data["probe"], data["test_part"], np.int32(step)
-            )
+                ends.append(self.signals(layers, data))
+            updated, dead, rows, numbers = self.measure(layers, dead, data, np.int32(step))
             found.append(rows)
             seen.append(numbers)
             if until is not None:
                 layers, losses, good = self.advance(
-                    updated, losses, good, *whole, np.int32(step + 1), np.int32(until)
+                    updated, losses, good, data, np.int32(step + 1), np.int32(until)
                 )
-        sizes = [data[part][1].shape[1] for part in ENDS]
-        final = _by_split(*self.evaluate(layers, data["everything"]), sizes)
+        final = by_split(*self.evaluate(layers, data), data.rows)
         return self._measured(found, seen, ends, final, (losses, good))
 
     def _measured(
         self,
         found: Sequence[Array],
         seen: Sequence[Array],
-        ends: Sequence[Array],
+        ends: Sequence[Sequence[Array]],
         final: Any,
         each_step: tuple[Array, Array],
     ) -> Measured:
         """Bring everything to NumPy, axes as the product has them."""
-        rows = np.moveaxis(np.asarray(jnp.stack(found)), 1, -1)
-        layers = np.array(rows)
+        layers = np.moveaxis(np.stack(found), 1, -1)
         places = [INDEX[f"z_p{percent:02d}"] for percent in Z_PERCENTILES]
-        for row, percentiles in zip((0, -1), ends, strict=True):
-            layers[row][:, places] = np.moveaxis(np.asarray(percentiles), 0, -1)
+        for row, signals in zip((0, -1), ends, strict=True):
+            for layer, z in enumerate(signals):
+                # NumPy sorts ten times as fast as XLA does on a CPU
+                layers[row, layer, places] = np.percentile(z, Z_PERCENTILES, axis=1)
         layers[-1][:, INDEX["update_norm"]] = np.nan  # nothing follows the last step
-        numbers = np.moveaxis(np.asarray(jnp.stack(seen)), 1, -1)
+        numbers = np.moveaxis(np.stack(seen), 1, -1)
         losses, good = (np.array(array).T for array in each_step)
         losses[self.schedule], good[self.schedule] = numbers[:, 4], numbers[:, 5]
         good &= np.isfinite(losses)
@@ -277,12 +227,32 @@ class Program:
         )
 
 
-def _by_split(losses: Array, right: Array, sizes: Sequence[int]) -> Any:
+def batch(data: Data, step: Array) -> Samples:
+    """Return one network's batch of a step."""
+    chosen = data.batches[step]
+    return data.samples[0][chosen], data.samples[1][chosen]
+
+
+def part_of(data: Data, split: str) -> Samples:
+    """Return one network's samples of a split."""
+    return data.samples[0][data.rows[split]], data.samples[1][data.rows[split]]
+
+
+def in_float64(tree: Any) -> Any:
+    """Return arrays in the format of the probes."""
+    return jax.tree.map(lambda array: array.astype(jnp.float64), tree)
+
+
+def by_split(losses: Array, right: Array, rows: dict[str, Array]) -> Any:
     """Return loss and accuracy of every split, ``[6, cell]``, from ``[cell, sample]``."""
-    bounds = np.cumsum(sizes)[:-1]
-    parts = (np.split(np.asarray(array, np.float64), bounds, axis=1) for array in (losses, right))
-    means = [[part.mean(axis=1) for part in split] for split in zip(*parts, strict=True)]
-    return np.concatenate(means)
+    samples = [np.asarray(array, np.float64) for array in (losses, right)]
+    return np.stack(
+        [
+            np.take_along_axis(one, np.asarray(rows[split]), axis=1).mean(axis=1)
+            for split in SPLITS
+            for one in samples
+        ]
+    )
 
 
 def main() -> None:
@@ -297,6 +267,7 @@ def main() -> None:
     parser.add_argument("--cells-by", choices=FORMS, default="vmap")
     chosen = parser.parse_args()
     pin_to_one_core()
+    torch.set_num_threads(1)  # it draws and splits the data
     cells = networks(chosen.depth, chosen.width, chosen.activation, chosen.steps, chosen.cells)
     program = Program(cells, chosen.cells_by)
     print(f"compile: {program.compile_s:.2f} s of processor time", flush=True)

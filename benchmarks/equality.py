@@ -1,96 +1,95 @@
-"""Whether the engine and the sequential loop give the same numbers: asked before anything is timed."""
+"""Whether a peer gives the product's numbers: asked before anything is timed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from benchmarks import sequential
-from study.cell import Cell
+from benchmarks.peers.measured import Measured, Numbers
 from study.probe import INDEX
-from study.training import PackResult, train_pack
+from study.training import PackResult
 
 UNIT = {"float32": 2.0**-24, "float64": 2.0**-53}
 """Unit roundoff."""
 
+LOSS_BOUND = 1e-4
+"""Largest difference of a loss, in nats, after some steps from the same start on the same batches."""
+
+
+AS_TRAINED = ("grad_zeros", "grad_nonfinite", "update_norm")
+"""Quantities of the gradient in the format of training; all others are measured in float64."""
+
 
 class UnequalError(Exception):
-    """The two disagree by more than rounding."""
+    """A peer and the product disagree by more than rounding."""
 
 
-def tolerance(cell: Cell, dtype: str) -> float:
+@dataclass(frozen=True)
+class Difference:
+    """The largest relative differences between a peer and the product.
+
+    Attributes:
+        start: of anything measured in float64 of a layer at step 0.
+        layers: of anything measured of a layer.
+        losses: of any loss.
+        accuracies: of any accuracy.
+        last_loss: absolute, of the last batch's loss, in nats.
+    """
+
+    start: float
+    layers: float
+    losses: float
+    accuracies: float
+    last_loss: float
+
+
+def tolerance(depth: int, width: int, batch: int, steps: int, dtype: str) -> float:
     """Return the relative difference that the order of summation may make.
 
     A sum of n products is off by at most n unit roundoffs of its terms. A gradient has passed
     2 · depth such sums, and the weights of step k carry k gradients. Cancellation, which this leaves
-    out, is small as long as the steps are few: hence three.
+    out, is small as long as the steps are few.
     """
-    settings = cell.settings
-    sums = 2 * settings["depth"] * (settings["steps"] + 1)
-    return sums * max(settings["width"], settings["batch_size"]) * UNIT[dtype]
+    return 2 * depth * (steps + 1) * max(width, batch) * UNIT[dtype]
 
 
-def relative(packed: Tensor, alone: Tensor, scale: Tensor | None = None) -> float:
-    """Return the largest difference relative to ``scale``, by default the value itself.
+def relative(one: Numbers, other: Numbers, scale: Numbers | None = None) -> float:
+    """Return the largest difference relative to ``scale``, by default the first itself.
 
     Infinite where one is NaN and the other is not; two zeros are equal.
     """
-    if not torch.equal(torch.isnan(packed), torch.isnan(alone)):
-        return torch.inf
-    difference = (packed - alone).abs()
-    share = difference / (packed if scale is None else scale).abs()
-    return float(torch.where(difference == 0, 0.0, share).nan_to_num(0.0, torch.inf).max())
+    if not np.array_equal(np.isnan(one), np.isnan(other)):
+        return np.inf
+    difference = np.abs(one - other)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = difference / np.abs(one if scale is None else scale)
+    return float(np.nan_to_num(np.where(difference == 0, 0.0, share), posinf=np.inf).max())
 
 
-def differences(
-    packed: PackResult, alone: Sequence[sequential.Measured]
-) -> tuple[float, float, float]:
-    """Return how far layers, losses and accuracies differ at most."""
-    layers = torch.from_numpy(packed.layers)
-    scale = layers.clone()
-    for name in ("z", "h"):  # a mean near zero is a difference of large numbers
-        scale[:, :, INDEX[f"{name}_mean"]] = layers[:, :, INDEX[f"{name}_second_moment"]].sqrt()
-    of_layers = relative(layers, torch.stack([one.layers for one in alone], dim=-1), scale)
-    probed = torch.from_numpy(packed.probed)
-    other = torch.stack([one.probed for one in alone], dim=-1)
-    losses = [(probed[:, ::2], other[:, ::2])]
-    accuracies = [(probed[:, 1::2], other[:, 1::2])]
-    losses.append(
-        (torch.from_numpy(packed.batch_loss), torch.stack([one.batch_loss for one in alone], -1))
-    )
-    if packed.final is not None:
-        final = torch.from_numpy(packed.final)
-        ends = torch.stack([one.final for one in alone if one.final is not None], dim=-1)
-        losses.append((final[::2], ends[::2]))
-        accuracies.append((final[1::2], ends[1::2]))
-    return (
-        of_layers,
-        max(relative(*pair) for pair in losses),
-        max(relative(*pair) for pair in accuracies),
-    )
-
-
-def check(cells: Sequence[Cell]) -> float:
-    """Return the largest relative difference of anything measured on these networks.
-
-    Layers are measured in float64 whatever the training format. Accuracies are compared where
-    training is float64: in float32 two nearly equal logits may change places.
+def difference(product: PackResult, peer: Measured) -> Difference:
+    """Return how far a peer's numbers are from the product's.
 
     Raises:
-        UnequalError: the difference is more than rounding explains.
+        UnequalError: a network ended early in one of them alone.
     """
-    dtype = cells[0].settings["dtype"]
-    packed = train_pack(cells, sequential.CPU)
-    alone = [sequential.train(cell) for cell in cells]
-    layers, losses, accuracies = differences(packed, alone)
-    bound, fine = tolerance(cells[0], dtype), tolerance(cells[0], "float64")
-    same_end = packed.first_bad_step.tolist() == [one.first_bad_step for one in alone]
-    exact = accuracies <= bound or dtype == "float32"
-    if not (layers <= fine and losses <= bound and exact and same_end):
-        raise UnequalError(
-            f"the engine and the sequential loop disagree in {dtype}: layers by {layers:.1e}, losses "
-            f"by {losses:.1e}, accuracies by {accuracies:.1e}, where rounding explains {bound:.1e}"
-        )
-    return max(layers, losses)
+    if product.first_bad_step.tolist() != peer.first_bad_step.tolist():
+        raise UnequalError("networks diverge in one and not in the other")
+    scale = product.layers.copy()
+    # a mean or a percentile near zero is a difference of large numbers
+    root = np.sqrt(product.layers[:, :, INDEX["z_second_moment"]])
+    for name in INDEX:
+        if name == "z_mean" or name.startswith("z_p"):
+            scale[:, :, INDEX[name]] = root
+    scale[:, :, INDEX["h_mean"]] = np.sqrt(product.layers[:, :, INDEX["h_second_moment"]])
+    pairs = [(product.probed, peer.probed), (product.final, peer.final)]
+    known = [(one[..., 0::2, :], two[..., 0::2, :]) for one, two in pairs if one is not None]
+    scores = [(one[..., 1::2, :], two[..., 1::2, :]) for one, two in pairs if one is not None]
+    of_twin = [place for name, place in INDEX.items() if name not in AS_TRAINED]
+    return Difference(
+        start=relative(*(one[0][:, of_twin] for one in (product.layers, peer.layers, scale))),
+        layers=relative(product.layers, peer.layers, scale),
+        losses=max(relative(*pair) for pair in [*known, (product.batch_loss, peer.batch_loss)]),
+        accuracies=max(relative(*pair) for pair in scores),
+        last_loss=float(np.abs(product.batch_loss[-1] - peer.batch_loss[-1]).max()),
+    )

@@ -1,126 +1,177 @@
-"""The four candidates, timed in turn on the same networks."""
+"""The product and its peers, timed in turn on the same networks."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from benchmarks import sequential, usual
-from study.cell import Cell, cells_of
-from study.packing import plan_packs
-from study.settings import PROBE_DEFAULTS, canonical_condition
-from study.training import PackData, shape_of, train_pack
+from benchmarks.floor import bare_products
+from benchmarks.peers import careful, vmapped
+from benchmarks.workload import networks
+from study.cell import Cell
+from study.probe import probe_steps
+from study.training import train_pack
 
-CELLS = {8: 24, 32: 12}
-"""Networks of a pack by depth. Studies have packs of up to 24 of these shapes, which at depth 32 cost
-per network within some 5 % of 12; twice as many would take twice the time."""
+CPU = torch.device("cpu")
 
 FEW = 2
-"""Networks that the sequential loop trains in a round: each costs it the same."""
+"""Networks that the careful loop trains in a round: each costs it the same."""
 
 SHARE = 5
-"""Of the bare products and the usual loop a fifth of the steps is timed: their steps are all alike."""
+"""Of the bare products a fifth of the steps is timed: they are all alike."""
 
-NAMES = ("product", "sequential", "floor", "usual")
+PROBED_STEPS = 40
+"""Steps of the two runs whose difference is what probing costs."""
+
+FASTER_THAN_WALL = 1.02
+"""Processor time above this multiple of wall time means that more than one thread ran."""
+
+ALWAYS = ("careful", "jax")
+ONCE_A_DEPTH = ("vmapped", "jax_map")
+"""Peers that are timed at every shape, and those that are timed at one width, with ReLU."""
+
+JAX_FORMS = {"jax": "vmap", "jax_map": "map"}
 
 
-def networks(
-    depth: int, activation: str, steps: int, count: int, dtype: str = "float32"
-) -> list[Cell]:
-    """Return the first pack of ``count`` He-started networks, width 64, batch 128, on mnist1d.
+@dataclass(frozen=True)
+class Shape:
+    """What a row of the table is about."""
 
-    Fewer steps than the default 300 get fewer probe steps, so that their share stays.
+    depth: int
+    width: int
+    activation: str
+
+
+class Clock:
+    """Measures processor time: a busy neighbour does not add to it.
+
+    Attributes:
+        most_threads: the largest ratio of processor to wall time so far.
     """
-    probes = max(2, round(PROBE_DEFAULTS["steps"] * min(1.0, steps / 300)))
-    given = {
-        "depth": depth,
-        "width": 64,
-        "batch_size": 128,
-        "steps": steps,
-        "seeds": count,
-        "dtype": dtype,
-        "probe": {"steps": probes},
-        "activation": {"name": activation},
-        "init": {"name": "he_normal"},
-        "data": {"name": "mnist1d"},
-        "optim": {"name": "sgd", "lr": 0.01},
-    }
-    return list(plan_packs(cells_of([canonical_condition(given)]), "cpu")[0].cells)
+
+    def __init__(self) -> None:
+        self.most_threads = 0.0
+
+    def __call__(self, function: Callable[[], Any]) -> float:
+        """Return the processor time of a call in seconds."""
+        began, wall = time.process_time(), time.perf_counter()
+        function()
+        spent = time.process_time() - began
+        self.most_threads = max(self.most_threads, spent / (time.perf_counter() - wall))
+        return spent
 
 
-def bare_products(cells: list[Cell]) -> Callable[[int], None]:
-    """Return what does the matrix products of training alone, for a number of steps.
-
-    One forward and two backward products a layer, of the pack's shapes, into tensors made before.
-    """
-    batch, count = cells[0].settings["batch_size"], len(cells)
-    layers = []
-    for i, o in shape_of(cells[0].settings).fans():
-        x, w, b = torch.randn(count, batch, i), torch.randn(count, o, i), torch.randn(count, 1, o)
-        g = torch.randn(count, batch, o)
-        layers.append((x, w, b, g, torch.empty_like(g), torch.empty_like(w), torch.empty_like(x)))
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            for x, w, b, _, z, _, _ in layers:
-                torch.baddbmm(b, x, w.transpose(1, 2), out=z)
-            for index, (x, w, _, g, _, of_w, of_x) in reversed(list(enumerate(layers))):
-                torch.bmm(g.transpose(1, 2), x, out=of_w)
-                if index:  # nothing asks for the gradient of the inputs
-                    torch.bmm(g, w, out=of_x)
-
-    return run
-
-
-def clock(function: Callable[[], Any]) -> float:
-    """Return the processor time of a call in seconds: a busy neighbour does not add to it."""
-    began = time.process_time()
-    function()
-    return time.process_time() - began
-
-
-def timed_round(cells: list[Cell], products: Callable[[int], None]) -> dict[str, float]:
-    """Time every candidate once and return ms a network and step."""
-    steps = cells[0].settings["steps"]
-    fewer = max(1, steps // SHARE)
-    few = cells[:FEW]
-    spent = {
-        "product": clock(lambda: train_pack(cells, sequential.CPU)) / len(cells) / steps,
-        "sequential": clock(lambda: [sequential.train(c) for c in few]) / len(few) / steps,
-        "floor": clock(lambda: products(fewer)) / len(cells) / fewer,
-        "usual": clock(lambda: usual.train(cells[0], fewer)) / fewer,
-    }
-    return {name: 1e3 * seconds for name, seconds in spent.items()}
-
-
-def spread(values: list[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
     """Return median, smallest and largest."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
-def compare(depth: int, activation: str, steps: int, count: int, rounds: int) -> dict[str, Any]:
-    """Return medians over rounds in ms a network and step, and ratios taken within a round."""
-    cells = networks(depth, activation, steps, count)
-    # splits are cached in a process, as they are in a worker: made here once for all candidates
-    PackData(cells[0].settings, [c.settings["seed"] for c in cells], torch.float32, sequential.CPU)
-    products = bare_products(cells)
-    products(1)
-    usual.train(cells[0], 1)
-    found = [timed_round(cells, products) for _ in range(rounds)]
+class Row:
+    """One shape's networks, ready to be timed.
 
-    def ratio(above: str, below: str) -> dict[str, float]:
-        return spread([one[above] / one[below] for one in found])
+    Args:
+        shape: of the networks.
+        steps: training steps.
+        count: networks of the pack.
+        peers: which to time.
+        clock: measures each run.
 
+    Attributes:
+        compile_s: processor time by JAX peer, in seconds.
+    """
+
+    def __init__(
+        self, shape: Shape, steps: int, count: int, peers: Iterable[str], clock: Clock
+    ) -> None:
+        self.shape, self.steps, self.count, self.clock = shape, steps, count, clock
+        self.cells = self._networks(steps)
+        self.compile_s: dict[str, float] = {}
+        # the first run draws the splits, which are kept in the process, as they are in a worker
+        train_pack(self._networks(1), CPU)
+        self.products = bare_products(self.cells)
+        self.products(1)
+        self.runs = {name: self._peer(name) for name in peers}
+
+    def _networks(self, steps: int, **more: Any) -> list[Cell]:
+        shape = self.shape
+        return networks(shape.depth, shape.width, shape.activation, steps, self.count, **more)
+
+    def _peer(self, name: str) -> Callable[[], Any]:
+        """Return what runs a peer on the whole pack, for the careful loop on the first few."""
+        if name == "careful":
+            return partial(careful.train, self.cells[:FEW])
+        if name == "vmapped":
+            return partial(vmapped.train, self.cells)
+        from benchmarks.peers.jax_scan import Program  # JAX is an extra
+
+        program = Program(self.cells, JAX_FORMS[name])
+        self.compile_s[name] = program.compile_s
+        return program.run
+
+    def round(self) -> dict[str, float]:
+        """Time everything once and return ms a network and step, and ``probing`` as a share."""
+        each = 1e3 / self.steps / self.count
+        fewer = max(1, self.steps // SHARE)
+        found = {"product": each * self.clock(lambda: train_pack(self.cells, CPU))}
+        for name, run in self.runs.items():
+            cells = min(FEW, self.count) if name == "careful" else self.count
+            found[name] = each * self.count / cells * self.clock(run)
+        floor = self.clock(lambda: self.products(fewer))
+        found["floor"] = 1e3 * floor / fewer / self.count
+        found["probing"] = self._probing_share(found["product"] / each)
+        return found
+
+    def _probing_share(self, whole: float) -> float:
+        """Return the time of probing as a share of the training time without it.
+
+        A probe step costs the same after 10 steps and after 400. So its cost is the difference between
+        two short runs of as many steps, one that probes as often as it can and one that probes only
+        at its two ends, and there it is not lost in the noise of a long run.
+
+        Args:
+            whole: seconds of the whole run.
+        """
+        steps = min(PROBED_STEPS, self.steps)
+        spent, probes = [], []
+        for count in (self.cells[0].settings["probe"]["steps"], 2):
+            cells = self._networks(steps, probes=count)
+            probes.append(len(probe_steps(steps, count)))
+            spent.append(self.clock(lambda cells=cells: train_pack(cells, CPU)))
+        if probes[0] == probes[1]:
+            return float("nan")
+        each = (spent[0] - spent[1]) / (probes[0] - probes[1])
+        settings = self.cells[0].settings
+        probing = each * len(probe_steps(self.steps, settings["probe"]["steps"]))
+        return probing / (whole - probing)
+
+
+def compare(row: Row, rounds: int) -> dict[str, Any]:
+    """Return medians over rounds in ms a network and step, and ratios taken within a round.
+
+    ``over_product`` are times of a peer over the product's: above 1 the product is ahead. With
+    ``+ compile`` a JAX program's compilation is counted as part of this one run.
+    """
+    found = [row.round() for _ in range(rounds)]
+    named = [name for name in found[0] if name != "probing"]
+    compiling = {n: 1e3 * s / row.steps / row.count for n, s in row.compile_s.items()}
+    ratios = {name: [one[name] / one["product"] for one in found] for name in row.runs}
+    for name, ms in compiling.items():
+        ratios[f"{name} + compile"] = [(one[name] + ms) / one["product"] for one in found]
     return {
-        "depth": depth,
-        "activation": activation,
-        "cells": len(cells),
-        "ms": {name: spread([one[name] for one in found]) for name in NAMES},
-        "sequential_over_product": ratio("sequential", "product"),
-        "product_over_floor": ratio("product", "floor"),
-        "usual_over_product": ratio("usual", "product"),
+        "depth": row.shape.depth,
+        "width": row.shape.width,
+        "activation": row.shape.activation,
+        "cells": row.count,
+        "steps": row.steps,
+        "ms": {name: spread([one[name] for one in found]) for name in named},
+        "compile_s": row.compile_s,
+        "over_product": {name: spread(values) for name, values in ratios.items()},
+        "product_over_floor": spread([one["product"] / one["floor"] for one in found]),
+        "probing_share": spread([one["probing"] for one in found]),
     }

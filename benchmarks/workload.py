@@ -11,8 +11,11 @@ from study.settings import PROBE_DEFAULTS, canonical_condition
 STEPS, CELLS, BATCH = 500, 24, 128
 """Training steps, networks of a pack, samples of a batch, unless the command line says otherwise."""
 
+ACTIVATIONS = ("relu", "tanh", "gelu", "prelu")
+"""Those that every peer knows."""
+
 RATE = 0.01
-"""Learning rate: He-started networks of 32 layers still train with it, so rounding stays rounding."""
+"""Learning rate: He-started networks of 32 layers still train with it."""
 
 
 def networks(
@@ -42,7 +45,17 @@ def networks(
     return list(plan_packs(cells, "cpu", most=count)[0].cells)
 
 
+def usable_cores() -> set[int]:
+    """Return the cores that this process may use, empty where the system does not say."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def keep_to(cores: set[int]) -> None:
+    """Keep this thread, and processes it starts, on some cores, where the system can."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
 def pin_to_one_core() -> None:
-    """Keep this process and its children on one core, where the system can."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    """Keep this process on one core, where the system can."""
+    keep_to(set(sorted(usable_cores())[-1:]))

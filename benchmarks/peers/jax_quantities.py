@@ -5,6 +5,7 @@ Probe steps hand in float64. Axes are the product's without ``cell``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -161,12 +162,10 @@ def update_quantities(
 
 def signals(layers: Sequence[Layer], inputs: Array, name: str) -> list[Array]:
     """Return all of z of every layer, ``[sample · unit]``."""
-    found = []
-    for layer in layers:
-        z = pre_activation(layer, inputs)
-        found.append(z.ravel())
-        inputs = FUNCTIONS[name](z, layer)
-    return found
+    found = [pre_activation(layers[0], inputs)]
+    for layer, following in itertools.pairwise(layers):
+        found.append(pre_activation(following, FUNCTIONS[name](found[-1], layer)))
+    return [z.ravel() for z in found]
 
 
 def as_rows(*kinds: Quantities) -> Array:

@@ -50,8 +50,11 @@ test-page: install ## look at a page in a Chromium without a network, and check 
 	$(BIN)/python -m pytest tests/test_browser.py
 
 .PHONY: bench
-bench: install ## the product against a one-network loop and bare products; writes benchmarks/results
-	$(BIN)/python -m benchmarks.engine
+bench: install ## the product against its peers and bare products (half an hour); writes benchmarks/results and README
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.gpu
+	$(BIN)/python -m benchmarks.readme README.md
 
 .PHONY: bench-scale
 bench-scale: install ## time and memory of a report of 100,000 simulated networks; writes benchmarks/results

@@ -69,6 +69,20 @@ def _commands(study: Study, name: str, query: str) -> list[str]:
     return sorted(found or training)
 
 
+def replaced(file: Path, begin: str, end: str, content: str) -> str:
+    """Return a file's text with this between its marks.
+
+    Raises:
+        StoreError: there is no such file, or it lacks a mark.
+    """
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise StoreError(f"cannot write to {file}: it lacks the marks {begin} and {end}.")
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table into a file between its marks; return 0, or 2 after the user's error."""
     parser = argparse.ArgumentParser(
@@ -79,14 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", type=Path, help="a study with a report")
     chosen = parser.parse_args(arguments)
     try:
-        text = chosen.file.read_text(encoding="utf-8") if chosen.file.is_file() else ""
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise StoreError(
-                f"cannot write to {chosen.file}: it lacks the marks {BEGIN} and {END}."
-            )
-        whole = f"{before}{BEGIN}\n\n{table(Study(chosen.study))}\n\n{END}{after}"
+        whole = replaced(chosen.file, BEGIN, END, table(Study(chosen.study)))
     except StudyError as error:
         print(error, file=sys.stderr)
         return 2

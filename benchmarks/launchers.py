@@ -43,17 +43,17 @@ class CommandError(Exception):
     """A command failed, with what it said."""
 
 
-def run(words: Sequence[str]) -> float:
-    """Run a Python module in an empty folder and return its wall time in seconds.
+def run(words: Sequence[str], folder: str | None = None) -> float:
+    """Run a Python module, by default in an empty folder, and return its wall time in seconds.
 
     Raises:
         CommandError: it failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as empty:
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", *words],
-            cwd=folder,
+            cwd=folder or empty,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,

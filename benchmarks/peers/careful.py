@@ -1,7 +1,7 @@
 """The careful one-network-at-a-time loop: what a good user would write without this project.
 
 Same start, same batches, same probe steps and quantities, float64 measuring; nothing is looked at but at
-probe steps, and nothing is turned into a Python number within the loop.
+probe steps, and nothing is turned into a Python number within the loop. It runs on PyTorch's default device.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def build(cell: Cell) -> nn.Sequential:
             linear.weight.copy_(torch.from_numpy(weight))
             linear.bias.copy_(torch.from_numpy(bias))
         modules += [linear, module()]
-    return nn.Sequential(*modules[:-1]).to(dtype)
+    return nn.Sequential(*modules[:-1]).to(torch.get_default_device(), dtype)
 
 
 def linears_of(network: nn.Sequential) -> list[nn.Linear]:
@@ -70,14 +70,15 @@ class SplitsOfOne:
         settings = cell.settings
         dtype = getattr(torch, settings["dtype"])
         drawn = PackData(settings, [settings["seed"]], torch.float64, torch.device("cpu"))
-        self.order = drawn.order[:, 0]
+        self.device = torch.get_default_device()
+        self.order = drawn.order[:, 0].to(self.device)
         (self.splits,) = drawn.splits
         self.dtype = dtype
 
     def of(self, split: Split, dtype: torch.dtype | None = None) -> Samples:
         """Return a split in the number format of training, or another."""
-        inputs = torch.from_numpy(split.inputs).to(self.dtype)
-        return inputs.to(dtype or self.dtype), torch.from_numpy(split.labels)
+        inputs = torch.from_numpy(split.inputs).to(self.device, self.dtype)
+        return inputs.to(dtype or self.dtype), torch.from_numpy(split.labels).to(self.device)
 
 
 def evaluated(network: nn.Sequential, samples: Samples) -> list[Tensor]:
@@ -209,11 +210,11 @@ def train_one(cell: Cell) -> Measured:
     final = torch.stack([one for part in parts for one in evaluated(network, data.of(part))])
     good = torch.isfinite(losses) & torch.isfinite(totals.sum(1))
     return Measured(
-        layers=torch.stack(probe.rows)[..., None].numpy(),
-        batch_loss=losses[:, None].numpy(),
-        probed=torch.stack(probe.seen)[..., None].numpy(),
-        final=final[:, None].numpy(),
-        first_bad_step=first_bad_step(good[:, None].numpy()),
+        layers=torch.stack(probe.rows)[..., None].cpu().numpy(),
+        batch_loss=losses[:, None].cpu().numpy(),
+        probed=torch.stack(probe.seen)[..., None].cpu().numpy(),
+        final=final[:, None].cpu().numpy(),
+        first_bad_step=first_bad_step(good[:, None].cpu().numpy()),
     )
 
 

@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 
 from benchmarks.peers import careful
-from study.cell import cells_of
+from study.cell import Cell, cells_of
 from study.settings import canonical_condition
 
 
@@ -29,22 +29,29 @@ class Job:
     steps: int = 500
     batch_size: int = 128
     seed: int = 0
+    device: str = "cpu"
 
 
 ConfigStore.instance().store(name="job", node=Job)
 
 
-def task(job: Any) -> None:
-    """Train and measure one network and save every number in the job's folder."""
-    # a process a core, so a thread a process: what is gained by more threads is lost between processes
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    settings = {
+def cell_of(job: Job) -> Cell:
+    """Return the network of a job."""
+    settings: dict[str, Any] = {
         name: getattr(job, name) for name in ("depth", "width", "steps", "batch_size", "seed")
     }
     for group in ("activation", "init", "data"):
         settings[group] = {"name": getattr(job, group)}
     settings |= {"seeds": 1, "optim": {"name": "sgd", "lr": job.lr}}
     (cell,) = cells_of([canonical_condition(settings)])
-    measured = careful.train_one(cell)
+    return cell
+
+
+def task(job: Job) -> None:
+    """Train and measure one network and save every number in the job's folder."""
+    # a process a core, so a thread a process: what is gained by more threads is lost between processes
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.set_default_device(job.device)
+    measured = careful.train_one(cell_of(job))
     np.savez(Path(HydraConfig.get().runtime.output_dir) / "measured.npz", **vars(measured))

@@ -1,0 +1,131 @@
+"""``python -m benchmarks.readme README.md``: what the README says about speed, from the benchmark's JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.readme import replaced
+from study.errors import StoreError, StudyError
+
+BEGIN, END = "<!-- speed: begin (make bench) -->", "<!-- speed: end -->"
+
+RESULTS = Path(__file__).parent / "results"
+
+PEERS = {
+    "careful": "one network at a time",
+    "vmapped": "torch.func",
+    "jax": "JAX",
+    "jax + compile": "JAX with compiling",
+    "jax_map": "JAX, cell by cell",
+}
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return a result of the benchmark.
+
+    Raises:
+        StoreError: there is none.
+    """
+    path = RESULTS / name
+    if not path.is_file():
+        raise StoreError(f"cannot quote {name}: there is none; run make bench first.")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def shown(ratio: dict[str, float] | None) -> str:
+    """Return a ratio with its range."""
+    if ratio is None:
+        return ""
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f}–{ratio['most']:.2f})"
+
+
+def engine(found: dict[str, Any]) -> list[str]:
+    """Return what was measured of packs on one core: a table and how to read it."""
+    settings, versions = found["settings"], found["environment"]
+    names = [name for name in PEERS if any(name in row["over_product"] for row in found["rows"])]
+    heads = ["depth × width", "activation", *(PEERS[name] for name in names)]
+    heads += ["bare products", "probing"]
+    lines = [
+        f"Time over this program's, above 1 this program is ahead: {settings['cells']} networks, "
+        f"{settings['steps']} steps of batch {settings['batch_size']} on {settings['data']} with probes "
+        f"and evaluation, one core; median (range) of {settings['rounds']} interleaved rounds, torch "
+        f"{versions['torch'].split('+')[0]}, JAX {versions['jax'] or 'not installed'}. *Probing* is its "
+        "share of the rest.",
+        "",
+        f"| {' | '.join(heads)} |",
+        f"|{'---|' * len(heads)}",
+    ]
+    for row in found["rows"]:
+        ratios = [row["over_product"].get(name) for name in names]
+        floor = {
+            name: 1 / row["product_over_floor"][other]
+            for name, other in (("median", "median"), ("least", "most"), ("most", "least"))
+        }
+        cells = [
+            f"{row['depth']} × {row['width']}",
+            row["activation"],
+            *(shown(ratio) for ratio in (*ratios, floor)),
+            f"{row['probing_share']['median']:.0%}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def launchers(found: dict[str, Any]) -> list[str]:
+    """Return what was measured of whole commands."""
+    return [
+        f"- Hydra's {one['launcher']} launcher, one network a job, on {one['cores']} "
+        f"core{'s' if one['cores'] > 1 else ''}: {shown(one['over_product'])} times as long as "
+        f"`python -m study`, whole commands of {one['networks']} networks, the launcher's extrapolated "
+        f"from {' and '.join(map(str, one['sample_jobs']))} jobs."
+        for one in found["launchers"]
+    ]
+
+
+def gpu(found: dict[str, Any]) -> str:
+    """Return what was measured on a GPU."""
+    if not found["run"]:
+        return f"- On a GPU nothing was timed: {found['reason']}."
+    return (
+        f"- `+experiment=speed` with its report on {found['environment']['device_name']}: "
+        f"{found['product_s']:.0f} s for {found['networks']:,} networks, {found['over_floor']:.1f} times "
+        f"the card's own floor; one network a job under Hydra's basic launcher would take "
+        f"{found['over_product']:.0f} times as long, extrapolated from a sample."
+    )
+
+
+def text() -> str:
+    """Return the README's section.
+
+    Raises:
+        StoreError: nothing was measured yet.
+    """
+    cpu = read("engine-cpu.json")
+    return "\n".join([*engine(cpu), "", *launchers(cpu), gpu(read("engine-gpu.json"))])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the section into a file between its marks; return 0, or 2 after the user's error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.readme",
+        description="Write what the benchmark measured into a file, between its marks.",
+    )
+    parser.add_argument("file", type=Path, help="the file with the marks")
+    chosen = parser.parse_args(arguments)
+    try:
+        whole = replaced(chosen.file, BEGIN, END, text())
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    chosen.file.write_text(whole, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,7 +91,10 @@ def compare_launchers(rounds: int) -> list[dict[str, Any]]:
     found = []
     try:
         for peer, launcher in LAUNCHERS.items():
-            if peer == "hydra_joblib" and importlib.util.find_spec("joblib") is None:
+            if (
+                peer == "hydra_joblib"
+                and importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None
+            ):
                 continue
             used = cores if launcher == "joblib" else set(sorted(cores)[-1:])
             keep_to(used)

@@ -4,8 +4,8 @@ Run: python -m benchmarks.peers.jax_scan --depth 8 --width 64 --activation relu
 
 Batches are gathered inside the compiled loop. One program whose number of steps is an argument serves
 every stretch between two probe steps, as fast as a scan of fixed length, which would be compiled for each
-of them; its weights are donated. A probe step's program makes that step's update, too. Cells are vmapped, or (``--cells-by map``) each is trained
-by itself until the next probe step, within the program.
+of them; its weights are donated. A probe step's program makes that step's update, too. Cells are vmapped,
+or (``--cells-by map``) each is trained by itself until the next probe step, within the program.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """One training step of a stack by hand: forward, loss and backward, in memory that is taken once.
 
 Autograd gives every result new memory; on a CPU, fetching it took longer than the matrix products. What
-a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay. Measuring is done
-by autograd through the modules themselves, see `study.probe`; both give the same gradients.
+a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay. Autograd through
+the modules themselves is what it is tested against.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -18,8 +19,8 @@ from study.by_hand import RULES
 from study.network import ActivationSlice, StackedActivation, StackedLinear, StackedNetwork
 
 
-class _Run:
-    """The activation of a run of cells, on its part of a layer's signals.
+class Run:
+    """The activation of a run of cells, by hand or by autograd, on its part of a layer's signals.
 
     Args:
         module: the activation.
@@ -44,6 +45,12 @@ class _Run:
             values = self.module(leaf)
         h.copy_(values.detach())
         self._graph = (leaf, values) if derive else None
+
+    def values_and_slopes(self, z: Tensor, h: Tensor, slope: Tensor) -> None:
+        """Write h = φ(z) and φ'(z) of the run's cells; the tensors are those of all cells and apart."""
+        self.forward(z, h, derive=True)
+        slope[self.cells] = 1.0
+        self.backward(slope, z, h)
 
     def backward(self, gradient: Tensor, z: Tensor, h: Tensor) -> None:
         """Turn ∂L/∂h of the run's cells into ∂L/∂z, and leave that of learned arguments in ``grad``."""
@@ -90,7 +97,7 @@ class Step:
     def __init__(self, network: StackedNetwork, samples: int) -> None:
         layers = list(network.each_layer())
         self.linears: list[StackedLinear] = [layer.linear for layer in layers]
-        self.runs = [_runs(layer.activation) for layer in layers[:-1]]  # type: ignore[arg-type]
+        self.runs = [runs_of(layer.activation) for layer in layers[:-1]]  # type: ignore[arg-type]
         self.samples = samples
         weight = self.linears[-1].weight
         self.cells, self.outputs, _ = weight.shape
@@ -138,26 +145,33 @@ class Step:
         room = self._room(inputs.shape[1])
         h = inputs
         for linear, runs, z, above in zip(self.linears, self.runs, room.z, room.h, strict=False):
-            _affine(h, linear.weight.mT, linear.bias, z)
+            affine(h, linear.weight.mT, linear.bias, z)
             for run in runs:
                 run.forward(z, above, derive)
             h = above
         last = self.linears[-1]
         # samples side by side: what is done to ten classes at a time is done to all samples at once
-        _affine(last.weight, h.mT, None if last.bias is None else last.bias.mT, room.outputs)
+        affine(last.weight, h.mT, None if last.bias is None else last.bias.mT, room.outputs)
         return room.outputs.mT
 
     @torch.no_grad()
-    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def __call__(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        see_signal: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
         """Return each cell's mean loss ``[cell]`` and leave its gradient in the parameters' ``grad``.
 
         Args:
             inputs: ``[cell, batch, in]``.
             labels: ``[cell, batch]``, as for `study.network.cell_losses`.
+            see_signal: called with every layer's place, from 0 at the input, and ∂L/∂z
+                ``[cell, batch, unit]``, from the output layer on.
         """
         outputs = self.forward(inputs, derive=True).mT
         losses, signal = self._loss(outputs, labels)
-        self._backward(inputs, signal)
+        self._backward(inputs, signal, see_signal)
         return losses
 
     @torch.no_grad()
@@ -185,7 +199,12 @@ class Step:
         hits = torch.eq(self._classes, chosen).to(outputs.dtype)
         return losses, log_shares.exp_().sub_(hits).div_(batch)
 
-    def _backward(self, inputs: Tensor, signal: Tensor) -> None:
+    def _backward(
+        self,
+        inputs: Tensor,
+        signal: Tensor,
+        see_signal: Callable[[int, Tensor], None] | None,
+    ) -> None:
         """Write every gradient; ``signal`` is ∂L/∂z of the output layer, ``[cell, out, batch]``."""
         room = self._room(inputs.shape[1])
         below = [inputs, *room.h]
@@ -194,6 +213,8 @@ class Step:
         if last.bias is not None:
             torch.sum(signal, dim=2, keepdim=True, out=last.bias.grad.mT)  # type: ignore[union-attr]
         above, signal, free = last, signal.mT, room.signals
+        if see_signal is not None:
+            see_signal(len(self.runs), signal)
         for index in reversed(range(len(self.runs))):
             linear = self.linears[index]
             gradient, free = free[0], free[::-1]
@@ -203,18 +224,21 @@ class Step:
             torch.bmm(gradient.mT, below[index], out=linear.weight.grad)
             if linear.bias is not None:
                 torch.sum(gradient, dim=1, keepdim=True, out=linear.bias.grad)
+            if see_signal is not None:
+                see_signal(index, gradient)
             above, signal = linear, gradient
 
 
-def _runs(activation: StackedActivation) -> list[_Run]:
+def runs_of(activation: StackedActivation) -> list[Run]:
+    """Return the activations of a layer, each with its cells."""
     bounds = [0, *accumulate(activation.counts)]
     return [
-        _Run(one, cells)
+        Run(one, cells)
         for one, cells in zip(activation.each_slice(), pairwise(bounds), strict=True)
     ]
 
 
-def _affine(x: Tensor, y: Tensor, offset: Tensor | None, out: Tensor) -> None:
+def affine(x: Tensor, y: Tensor, offset: Tensor | None, out: Tensor) -> None:
     """Write the batched product of x and y, plus an offset that fits it."""
     if offset is None:
         torch.bmm(x, y, out=out)

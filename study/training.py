@@ -18,11 +18,12 @@ from study.cell import Cell
 from study.datasets import pool
 from study.errors import FunctionError
 from study.extensions import place_in
+from study.measures import accuracy, r_squared
 from study.memory import ran_out
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
 from study.pack_data import PackData, Samples
-from study.probe import Probe, accuracy, probe_steps, r_squared
+from study.probe import Probe, probe_steps
 from study.replay import Replay
 from study.step import Step
 

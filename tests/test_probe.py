@@ -14,10 +14,12 @@ from reference import measure, train_plainly
 from study.activations import ACTIVATIONS
 from study.cell import cells_of
 from study.initializers import INITIALIZERS
+from study.measures import norm, percentiles
 from study.network import start
-from study.probe import INDEX, DeadUnits, norm, percentiles, probe_steps
+from study.probe import INDEX, probe_steps
 from study.settings import canonical_condition
 from study.training import PackData, shape_of, train_pack
+from study.units import DeadUnits
 
 CPU = torch.device("cpu")
 # sums of some thousand float64 terms, in another order, through five layers

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from study.activations import ACTIVATIONS
-from study.probe import QUANTITIES, SATURATED
+from study.probe import QUANTITIES
+from study.units import SATURATED
 
 Layer = dict[str, Array]
 """weight ``[out, in]``, bias ``[out]``, and ``slope`` ``[]`` where the activation learns one."""

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from study.probe import QUANTITIES, SATURATED
+from study.probe import QUANTITIES
 from study.schema import Z_PERCENTILES
+from study.units import SATURATED
 
 Quantities = list[dict[str, Tensor]]
 """One dictionary a layer, from the input on."""

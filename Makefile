@@ -53,6 +53,7 @@ test-page: install ## look at a page in a Chromium without a network, and check 
 bench: install ## the product against its peers and bare products (half an hour); writes benchmarks/results and README
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.gpu
 	$(BIN)/python -m benchmarks.readme README.md
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmarks.agreement import check_all
+from benchmarks.arguments import whole
 from benchmarks.equality import UnequalError
 from benchmarks.launchers import compare_launchers, print_launchers
 from benchmarks.timing import (
@@ -67,13 +68,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"Cannot run the benchmark: {message}.\n")
-
-
-def whole(text: str) -> int:
-    """Read a whole number above zero."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above zero")
-    return int(text)
 
 
 def listed(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:

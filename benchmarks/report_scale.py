@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine import whole
+from benchmarks.arguments import whole
 from benchmarks.simulation import STANDARD, large, simulate
 from study.execution import cores, environment
 from study.store import Store

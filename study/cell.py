@@ -36,18 +36,20 @@ class Cell:
     id: str
 
     @classmethod
-    def of(cls, condition: Settings, seed: int) -> Cell:
-        """Return the cell of a canonical condition and a seed."""
-        [identity] = ids_of(condition, [seed])
+    def of(cls, condition: Settings, seed: int, numerics: int = NUMERICS_VERSION) -> Cell:
+        """Return the cell of a canonical condition and a seed, as some version of the program had it."""
+        [identity] = ids_of(condition, [seed], numerics)
         return cls({**condition, "seed": seed}, identity)
 
 
-def ids_of(condition: Settings, seeds: Iterable[int]) -> list[str]:
+def ids_of(
+    condition: Settings, seeds: Iterable[int], numerics: int = NUMERICS_VERSION
+) -> list[str]:
     """Return the ids of a canonical condition's cells: digests of the canonical JSON of their settings.
 
     That text is the same for all of them but for the seed, and made once.
     """
-    others = {**condition, "numerics": NUMERICS_VERSION}
+    others = {**condition, "numerics": numerics}
     before = canonical_json({key: value for key, value in others.items() if key < "seed"})
     after = canonical_json({key: value for key, value in others.items() if key > "seed"})
     start, end = before[:-1], ("," if len(after) > 2 else "") + after[1:]

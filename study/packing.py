@@ -165,17 +165,19 @@ def plan_document(
 
 
 def packs_of_plan(plan: dict[str, Any], known: Container[str] = ()) -> list[Pack]:
-    """Return the packs of a plan; those of another numerics version are of no use and left out.
+    """Return the packs of a plan, with the ids that they had under the plan's numerics version.
 
     Args:
         plan: as `plan_document` makes it.
-        known: ids of packs that are left out, too.
+        known: ids of packs that are left out.
     """
-    if plan["numerics"] != NUMERICS_VERSION:
-        return []
+    numerics = plan["numerics"]
     return [
         Pack.of(
-            [Cell.of(plan["conditions"][number], seed) for number, seed in entry["cells"]],
+            [
+                Cell.of(plan["conditions"][number], seed, numerics)
+                for number, seed in entry["cells"]
+            ],
             entry["attempt"],
         )
         for entry in plan["packs"]

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study import extensions
+from study import NUMERICS_VERSION, extensions
 from study.cell import Cell, Settings, cells_of, ids_of
 from study.datasets import pool
 from study.errors import SettingError, StudyError
@@ -169,7 +169,9 @@ def missing_packs(
     committed = {one.pack for one in commits}
     final = final_commits(commits)
     planned: dict[str, Pack] = {}
-    for plan in store.read_plans():
+    # networks of another version are others, with other numbers
+    plans = [plan for plan in store.read_plans() if plan["numerics"] == NUMERICS_VERSION]
+    for plan in plans:
         for pack in packs_of_plan(plan, committed):
             too_large = pack_size is not None and len(pack.cells) > pack_size
             if too_large or not _can_run(pack, final):

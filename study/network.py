@@ -129,7 +129,7 @@ class StackedActivation(nn.Module):
 
 
 class Layer(nn.Module):
-    """A linear map and its activation; the output layer's is the identity module, so that z has a hook."""
+    """A linear map and its activation; the output layer's is the identity module."""
 
     def __init__(self, linear: StackedLinear, activation: nn.Module) -> None:
         super().__init__()

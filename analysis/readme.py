@@ -83,6 +83,17 @@ def replaced(file: Path, begin: str, end: str, content: str) -> str:
     return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
+def write(file: Path, begin: str, end: str, make: Callable[[], str]) -> int:
+    """Write what is made between a file's marks; return 0, or 2 after the user's error, which is said."""
+    try:
+        whole = replaced(file, begin, end, make())
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    file.write_text(whole, encoding="utf-8", newline="\n")
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table into a file between its marks; return 0, or 2 after the user's error."""
     parser = argparse.ArgumentParser(
@@ -92,13 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the file with the marks")
     parser.add_argument("study", type=Path, help="a study with a report")
     chosen = parser.parse_args(arguments)
-    try:
-        whole = replaced(chosen.file, BEGIN, END, table(Study(chosen.study)))
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 2
-    chosen.file.write_text(whole, encoding="utf-8", newline="\n")
-    return 0
+    return write(chosen.file, BEGIN, END, lambda: table(Study(chosen.study)))
 
 
 if __name__ == "__main__":

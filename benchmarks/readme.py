@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.readme import replaced
-from study.errors import StoreError, StudyError
+from analysis.readme import write
+from study.errors import StoreError
 
 BEGIN, END = "<!-- speed: begin (make bench) -->", "<!-- speed: end -->"
 
@@ -117,14 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write what the benchmark measured into a file, between its marks.",
     )
     parser.add_argument("file", type=Path, help="the file with the marks")
-    chosen = parser.parse_args(arguments)
-    try:
-        whole = replaced(chosen.file, BEGIN, END, text())
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 2
-    chosen.file.write_text(whole, encoding="utf-8", newline="\n")
-    return 0
+    return write(parser.parse_args(arguments).file, BEGIN, END, text)
 
 
 if __name__ == "__main__":

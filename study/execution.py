@@ -118,8 +118,8 @@ def exact_arithmetic(device: str) -> Iterator[None]:
         else:
             torch.use_deterministic_algorithms(True)
             # it would fill every new tensor before it is written
-            memory: Any = torch.utils.deterministic
-            filled, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False
+            fresh: Any = torch.utils.deterministic
+            filled, fresh.fill_uninitialized_memory = fresh.fill_uninitialized_memory, False
             torch.backends.cuda.matmul.allow_tf32 = False
         yield
     finally:
@@ -128,7 +128,7 @@ def exact_arithmetic(device: str) -> Iterator[None]:
             torch.set_flush_denormal(False)
         else:  # not on the CPU, where it imports PyTorch's compiler for nothing
             torch.use_deterministic_algorithms(deterministic)
-            memory.fill_uninitialized_memory = filled
+            fresh.fill_uninitialized_memory = filled
             torch.backends.cuda.matmul.allow_tf32 = tf32
 
 

@@ -88,7 +88,7 @@ def percentiles(z: Tensor) -> dict[str, Tensor]:
 def _sorted(values: Tensor) -> Tensor:
     """Return each cell's numbers in ascending order, NaN last."""
     if values.device.type == "cpu":
-        # NumPy's takes a tenth of the time of PyTorch's, which sorts places along with the numbers
+        # NumPy's takes a third of the time of PyTorch's, which sorts places along with the numbers
         return torch.from_numpy(np.sort(values.numpy(), axis=1))
     return values.sort(dim=1).values
 
@@ -104,7 +104,7 @@ def count(
         bound: a number, or one a cell in a shape that fits.
         room: memory in the shape of ``values``, which is overwritten.
     """
-    # zeros and ones as numbers: they are summed five times as fast as truth values are counted
+    # zeros and ones as numbers: to sum them takes half the time of counting truth values
     return relation(values, bound, out=room).sum(dim=(1, 2))
 
 
@@ -133,7 +133,7 @@ def signal_quantities(gradient: Tensor) -> dict[str, Tensor]:
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return each cell's share of rightly classified samples, ``[cell]``, NaN where a logit is not finite."""
-    # the largest of neighbouring numbers is found in a tenth of the time
+    # with the copy a sixth of the time: the largest of neighbouring numbers is found faster
     right = (logits.contiguous().argmax(dim=2) == labels).double().mean(dim=1)
     # 0 times what is not finite is NaN
     return torch.where(logits.mul(0).sum(dim=(1, 2)) == 0, right, torch.nan)

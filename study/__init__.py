@@ -6,5 +6,5 @@ Axis names used in every docstring and einsum of this package: ``cell`` (one net
 
 __version__ = "0.1.0"
 
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 """Part of every cell id: raised whenever a change makes any recorded number come out differently."""

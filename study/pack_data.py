@@ -68,7 +68,31 @@ class PackData:
             axis=1,
         )
         self.order = torch.from_numpy(order).to(device)
-        self.train = self.samples(lambda one: one.train)
+
+    @functools.cached_property
+    def train(self) -> Samples:
+        """The training split."""
+        return self.samples(lambda one: one.train)
+
+    @functools.cached_property
+    def probe(self) -> Samples:
+        """The probe set: training samples on which units are judged."""
+        return self.samples(lambda one: one.probe)
+
+    @functools.cached_property
+    def validation(self) -> Samples:
+        """The validation split."""
+        return self.samples(lambda one: one.validation)
+
+    @functools.cached_property
+    def test(self) -> Samples:
+        """The test split."""
+        return self.samples(lambda one: one.test)
+
+    @functools.cached_property
+    def test_part(self) -> Samples:
+        """The test samples evaluated at every probe step."""
+        return self.samples(lambda one: one.test_part)
 
     def _stacked(self, arrays: Sequence[Any]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
@@ -104,6 +128,21 @@ class PackData:
         found = self.samples(part)
         everything = torch.arange(found.count, device=self.device)
         return found.at(everything.expand(len(self.splits), -1))
+
+
+@functools.lru_cache(maxsize=1)
+def _data_of(
+    shared: str, seeds: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> PackData:
+    return PackData(json.loads(shared), seeds, dtype, device)
+
+
+def data_of(
+    settings: Settings, seeds: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> PackData:
+    """Return the data of a pack as `PackData`; those of the last pack again, if they are the same."""
+    shared = {key: settings[key] for key in ("data", "batch_size", "steps", "probe")}
+    return _data_of(canonical_json(shared), tuple(seeds), dtype, device)
 
 
 class Samples:

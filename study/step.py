@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class Run:
         """Write h of the run's cells; both tensors are those of all cells."""
         z, h = z[self.cells], h[self.cells]
         if self.rule is not None:
-            self.rule.values(z, h, **self.module.fixed)
+            self.rule.values(z, h, **self._arguments())
             return
         with torch.set_grad_enabled(derive):
             leaf = z.detach().requires_grad_(derive)
@@ -50,23 +51,39 @@ class Run:
         """Write h = φ(z) and φ'(z) of the run's cells; the tensors are those of all cells and apart."""
         self.forward(z, h, derive=True)
         slope[self.cells] = 1.0
-        self.backward(slope, z, h)
+        self.backward(slope, z, h, learn=False)
 
-    def backward(self, gradient: Tensor, z: Tensor, h: Tensor) -> None:
-        """Turn ∂L/∂h of the run's cells into ∂L/∂z, and leave that of learned arguments in ``grad``."""
-        gradient = gradient[self.cells]
+    def backward(self, gradient: Tensor, z: Tensor, h: Tensor, learn: bool = True) -> None:
+        """Turn ∂L/∂h of the run's cells into ∂L/∂z.
+
+        Args:
+            gradient: of all cells, as the other two.
+            z: pre-activations.
+            h: what `forward` made of them.
+            learn: whether to leave the gradient of learned arguments in their ``grad``.
+        """
+        gradient, z, h = gradient[self.cells], z[self.cells], h[self.cells]
+        learned = dict(self.module.named_parameters()) if learn else {}
         if self.rule is not None:
-            self.rule.chain(gradient, z[self.cells], h[self.cells], **self.module.fixed)
+            arguments = self._arguments()
+            if learned and self.rule.learn is not None:
+                for name, value in self.rule.learn(gradient, z, h, **arguments).items():
+                    learned[name].grad.copy_(value)  # type: ignore[union-attr]
+            self.rule.chain(gradient, z, h, **arguments)
             return
         assert self._graph is not None
         leaf, values = self._graph
-        learned = list(self.module.parameters())
         found = torch.autograd.grad(
-            values, [leaf, *learned], gradient, allow_unused=True, materialize_grads=True
+            values, [leaf, *learned.values()], gradient, allow_unused=True, materialize_grads=True
         )
-        for target, value in zip([gradient, *(p.grad for p in learned)], found, strict=True):
+        targets = [gradient, *(parameter.grad for parameter in learned.values())]
+        for target, value in zip(targets, found, strict=True):
             target.copy_(value)  # type: ignore[union-attr]
         self._graph = None
+
+    def _arguments(self) -> dict[str, Any]:
+        learned = {name: value.detach() for name, value in self.module.named_parameters()}
+        return {**self.module.fixed, **learned}
 
 
 @dataclass

@@ -22,7 +22,7 @@ from study.measures import accuracy, r_squared
 from study.memory import ran_out
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
 from study.optimizers import OPTIMIZERS, clip_per_cell
-from study.pack_data import PackData, Samples
+from study.pack_data import PackData, Samples, data_of
 from study.probe import Probe, probe_steps
 from study.replay import Replay
 from study.step import Step
@@ -225,7 +225,7 @@ def train_pack(
     settings = cells[0].settings
     shape = shape_of(settings)
     steps, optim = settings["steps"], settings["optim"]
-    data = PackData(
+    data = data_of(
         settings, [c.settings["seed"] for c in cells], getattr(torch, settings["dtype"]), device
     )
     network, errors = build(cells, shape)
@@ -234,8 +234,7 @@ def train_pack(
     take_step = Step(network, max(settings["batch_size"], EVALUATION_CHUNK))
     gradients = _Gradients(take_step, data, steps)
     schedule = probe_steps(steps, settings["probe"]["steps"])
-    probe = Probe(network, schedule, data.samples(lambda one: one.probe))
-    test_part = data.samples(lambda one: one.test_part)
+    probe = Probe(network, schedule, data.probe)
     batch_loss = torch.full((steps + 1, len(cells)), torch.nan, dtype=torch.float64, device=device)
     weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
     tests = []
@@ -243,7 +242,7 @@ def train_pack(
         probed = step in probe.steps
         if probed:
             probe.measure(step, *data.batch(step))
-            tests.append(torch.stack(_evaluate(take_step, test_part)))
+            tests.append(torch.stack(_evaluate(take_step, data.test_part)))
         gradients.take(step)
         batch_loss[step] = gradients.losses
         weights_finite[step] = gradients.weights_finite
@@ -264,11 +263,7 @@ def train_pack(
     good[schedule] &= torch.isfinite(probed_losses[:, ::2]).all(dim=1)
     final = None
     if steps > 0:
-        parts = [
-            data.train,
-            data.samples(lambda one: one.validation),
-            data.samples(lambda one: one.test),
-        ]
+        parts = [data.train, data.validation, data.test]
         final = torch.cat([torch.stack(_evaluate(take_step, part)) for part in parts])
         good[steps] &= torch.isfinite(final[::2]).all(dim=0)
     first_bad = torch.where(good.all(dim=0), -1, (~good).int().argmax(dim=0))

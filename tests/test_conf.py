@@ -68,8 +68,8 @@ AXES |= {
 PLAIN: dict[str, tuple[str, str, int, int, int, int]] = {
     "smoke": ("smoke", "digits", 16, 2, 20, 32),
     "standard_start": ("standard_grid", "mnist1d", 64, 20, 0, 128),
-    "standard_training": ("standard_grid", "mnist1d", 64, 5, 300, 128),
-    "standard_linear": ("standard_grid", "mnist1d", 64, 5, 300, 128),
+    "standard_training": ("standard_grid", "mnist1d", 64, 5, 200, 128),
+    "standard_linear": ("standard_grid", "mnist1d", 64, 5, 200, 128),
     "full": ("full", "mnist1d", 256, 10, 1000, 128),
     "speed": ("speed", "mnist1d", 64, 5, 500, 128),
     "reference_start": ("reference_records", "mnist1d", 64, 30, 0, 128),

@@ -17,11 +17,11 @@ from study import pack_data
 from study.activations import ACTIVATIONS, tanh
 from study.by_hand import RULES
 from study.cell import Cell
-from study.network import StackedNetwork, cell_losses
+from study.network import ActivationSlice, StackedNetwork, cell_losses
 from study.optimizers import OPTIMIZERS
-from study.pack_data import PackData
+from study.pack_data import PackData, data_of
 from study.replay import Replay
-from study.step import Step
+from study.step import Run, Step
 from study.training import build, shape_of
 
 CPU = torch.device("cpu")
@@ -93,24 +93,47 @@ def test_a_rule_is_its_activation_and_its_derivative_bit_for_bit(
     name: str, dtype: torch.dtype
 ) -> None:
     entry = ACTIVATIONS[name]
-    ends = [0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-30, -1e-30, 300.0, -300.0]
+    module = ActivationSlice({"name": name, **entry.parameters}, 2, dtype)
+    learned = list(module.parameters())
+    for one in learned:
+        one.data.copy_(torch.tensor([0.3, -1.7]).view(2, 1, 1))
+        one.grad = torch.zeros_like(one)
+    ends = [0.0, -0.0, torch.inf, -torch.inf, 1e-30, -1e-30, 300.0, -300.0]
+    # a network with a z that is not a number has no gradient that anyone could use
+    ends.append(0.5 if learned else torch.nan)
     drawn = torch.randn(990, generator=torch.Generator().manual_seed(1), dtype=dtype) * 5
     z = torch.cat([torch.tensor(ends, dtype=dtype), drawn, drawn[:1]]).view(2, 20, 25)
     leaf = z.clone().requires_grad_()
     above = torch.linspace(-1, 2, 1000, dtype=dtype).view_as(z)
-    h = entry.function(leaf, **entry.parameters)
-    (expected,) = torch.autograd.grad(h, leaf, above)
-    rule = RULES[entry.function]
-    values, gradient = (z.clone() if not rule.needs_z else torch.empty_like(z)), above.clone()
-    rule.values(z if rule.needs_z else values, values, **entry.parameters)
-    rule.chain(gradient, z if rule.needs_z else values, values, **entry.parameters)
-    for got, wanted in ((values, h.detach()), (gradient, expected)):
+    values = module(leaf)
+    expected, *of_learned = torch.autograd.grad(values, [leaf, *learned], above)
+    run = Run(module, (0, 2))
+    found = z.clone() if run.in_place else torch.empty_like(z)
+    gradient = above.clone()
+    run.forward(z if not run.in_place else found, found, derive=True)
+    run.backward(gradient, z if not run.in_place else found, found)
+    for got, wanted in ((found, values.detach()), (gradient, expected)):
         np.testing.assert_array_equal(got.numpy(), wanted.numpy())
+    for one, wanted in zip(learned, of_learned, strict=True):
+        # sums over 500 numbers, of which one is infinite
+        assert not torch.isfinite(wanted).all()
+        np.testing.assert_allclose(one.grad.numpy(), wanted.numpy(), rtol=500 * EPSILON[dtype])
 
 
-def test_the_study_s_own_activations_are_all_derived_by_hand_but_prelu() -> None:
-    # whose argument is learned
-    swept = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu")
+def test_a_learned_slope_has_the_gradient_of_its_definition() -> None:
+    module = ActivationSlice({"name": "prelu", "slope": 0.25}, 3, torch.float64)
+    z = torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    above = torch.linspace(-1, 2, 108, dtype=torch.float64).view_as(z)
+    module.slope.grad = torch.zeros_like(module.slope)  # type: ignore[union-attr]
+    run = Run(module, (0, 3))
+    run.forward(z, h := torch.empty_like(z), derive=True)
+    run.backward(above.clone(), z, h)
+    expected = (above * z * (z < 0)).sum(dim=(1, 2))
+    torch.testing.assert_close(module.slope.grad.flatten(), expected)  # type: ignore[union-attr]
+
+
+def test_the_study_s_own_activations_are_all_derived_by_hand() -> None:
+    swept = ("sigmoid", "tanh", "relu", "leaky_relu", "prelu", "gelu")
     assert {ACTIVATIONS[name].function for name in swept} <= set(RULES)
 
 
@@ -250,13 +273,33 @@ def test_samples_made_ready_at_once_and_batch_by_batch_are_the_same(
 ) -> None:
     pack = cells("relu", data=data, seeds=3)
     ready = stack(pack)[1]
+    assert ready.train._ready is not None
     monkeypatch.setattr(pack_data, "READY_BYTES", 0)
     later = stack(pack)[1]
-    assert ready.train._ready is not None
     assert later.train._ready is None
     for number in range(3):
         for one, other in zip(ready.batch(number), later.batch(number), strict=True):
             assert torch.equal(one, other)
+
+
+def test_data_are_taken_again_only_by_a_pack_of_the_same_seeds_and_batches() -> None:
+    shared = cells("relu", data="digits")[0].settings
+    first = data_of(shared, [0, 1], torch.float32, CPU)
+    assert data_of({**shared, "depth": 7, "seed": 1}, [0, 1], torch.float32, CPU) is first
+    others = [
+        data_of(shared, [1, 0], torch.float32, CPU),
+        data_of(shared, [0, 1], torch.float64, CPU),
+        *(
+            data_of({**shared, key: value}, [0, 1], torch.float32, CPU)
+            for key, value in (
+                ("steps", 7),
+                ("batch_size", 3),
+                ("probe", {"steps": 20, "samples": 5}),
+                ("data", {**shared["data"], "label_noise": 0.5}),
+            )
+        ),
+    ]
+    assert all(other is not first for other in others)
 
 
 @pytest.mark.parametrize(("dtype", "units"), [(torch.float32, 2.0), (torch.float64, 2.0)])

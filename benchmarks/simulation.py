@@ -299,6 +299,8 @@ def _layers(
     born = np.minimum.accumulate(dead, axis=0)
     put("born_dead_units", born)
     put("revived_units", np.minimum(width - dead, np.maximum.accumulate(dead - born, axis=0)))
+    put("twin_units", 0)
+    values[1:-1, :, INDEX["twin_units"]] = np.nan
     put("saturated_share", share(0.1 + 0.01 * decades.mean() ** 2))
     put("weight_norm", 8 * np.exp(0.2 * learnt * noise(1.0)))
     put("update_norm", settings["optim"]["lr"] * 10.0 ** (0.5 * size + noise(0.1)))

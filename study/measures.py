@@ -14,6 +14,10 @@ from study.schema import Z_PERCENTILES
 EXTREME = 2.0**400
 """Beyond it, and below its inverse, squares are computed on scaled numbers."""
 
+TWIN = 1e-5
+"""Units are the same whose weights differ by less than this share of their norm: training in float32 takes
+equal units apart by its rounding alone."""
+
 
 def power_of_two(values: Tensor) -> Tensor:
     """Return per cell the power of two just above its largest magnitude, ``[cell]``.
@@ -65,6 +69,23 @@ def collapse(mean_vector: Tensor, mean_square: Tensor) -> Tensor:
         mean_square: ``[cell]``, the mean of ‖v‖² over samples.
     """
     return mean_vector.square().sum(dim=1) / mean_square
+
+
+def twins(weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return how many units have the incoming weights of an earlier unit, ``[cell]``; NaN if any is.
+
+    Args:
+        weight: ``[cell, unit, in]``.
+        bias: ``[cell, 1, unit]``.
+    """
+    rows = weight if bias is None else torch.cat([weight, bias.mT], dim=2)
+    rows = rows / per_cell(power_of_two(rows), rows)
+    products = rows @ rows.mT
+    squares = products.diagonal(dim1=1, dim2=2)
+    sums = squares.unsqueeze(1) + squares.unsqueeze(2)
+    twin = sums - 2 * products <= TWIN**2 / 2 * sums
+    known = torch.isfinite(squares.sum(dim=1))
+    return torch.where(known, twin.tril(-1).any(dim=2).sum(dim=1), torch.nan)
 
 
 def percentiles(z: Tensor) -> dict[str, Tensor]:

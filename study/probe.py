@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.measures import accuracy, norm, r_squared, signal_quantities
+from study.measures import accuracy, norm, r_squared, signal_quantities, twins
 from study.network import StackedActivation, StackedNetwork, cell_losses
 from study.pack_data import Samples
 from study.schema import Z_PERCENTILES
@@ -38,6 +38,7 @@ QUANTITIES = (
     "dead_units",
     "born_dead_units",
     "revived_units",
+    "twin_units",
     "saturated_share",
     "weight_norm",
     "update_norm",
@@ -139,21 +140,28 @@ class Probe:
 
         self._step(inputs, labels.double() if labels.is_floating_point() else labels, see_signal)
         for index, layer in enumerate(self.layers):
-            linear = layer.linear
+            weight, bias = layer.linear.weight, layer.linear.bias
             found = {
-                "weight_grad_norm": norm(gradient_of(linear.weight)),
-                "weight_norm": norm(linear.weight.detach()),
+                "weight_grad_norm": norm(gradient_of(weight)),
+                "weight_norm": norm(weight.detach()),
             }
-            if linear.bias is not None:
-                found["bias_grad_norm"] = norm(gradient_of(linear.bias))
+            if bias is not None:
+                found["bias_grad_norm"] = norm(gradient_of(bias))
+            if self._at_end(row) and index < len(self.layers) - 1:
+                found["twin_units"] = twins(
+                    weight.detach(), None if bias is None else bias.detach()
+                )
             self.buffer.write(row, index, **found)
+
+    def _at_end(self, row: int) -> bool:
+        """Whether this is the first or the last probe step, where more is measured."""
+        return row in (0, len(self.steps) - 1)
 
     @torch.no_grad()
     def _unit_pass(self, row: int) -> None:
         """Forward on the probe set: what the units of every layer do, and the loss."""
-        ends = row in (0, len(self.steps) - 1)
         sums = [
-            UnitSums(layer, self.samples.count, dead, percentiles=ends)
+            UnitSums(layer, self.samples.count, dead, percentiles=self._at_end(row))
             for layer, dead in zip(self.layers, self._dead, strict=True)
         ]
         chunks = self.samples.chunks(CHUNK)

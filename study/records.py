@@ -28,6 +28,7 @@ HIDDEN_ONLY = (
     "dead_units",
     "born_dead_units",
     "revived_units",
+    "twin_units",
     "saturated_share",
     "act_slope",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Kind = Literal["string", "int64", "double", "bool"]
 
@@ -316,6 +316,15 @@ LAYERS: tuple[Column, ...] = (
         "units",
         "Units that are not dead but were at an earlier probe step; NULL where `dead_units` is.",
         "revived units",
+    ),
+    Column(
+        "twin_units",
+        "int64",
+        "units",
+        "Units whose incoming weights and bias are those of an earlier unit, up to 1e-5 of their norm; "
+        "NULL at the output layer, between the first and the last probe step, and where a weight is not "
+        "finite.",
+        "twin units",
     ),
     Column(
         "saturated_share",

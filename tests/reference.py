@@ -57,6 +57,14 @@ def collapse(v: Tensor) -> float:
     return float((v.mean(0) ** 2).sum() / (v**2).sum(1).mean())
 
 
+def twins(weight: Tensor, bias: Tensor) -> int:
+    rows = torch.cat([weight, bias[:, None]], dim=1)
+    return sum(
+        any(bool(torch.allclose(row, other, rtol=1e-5, atol=0)) for other in rows[:place])
+        for place, row in enumerate(rows)
+    )
+
+
 def measure(
     parameters: list[tuple[Tensor, Tensor]],
     activation: str,
@@ -106,6 +114,7 @@ def measure(
                 "dead_units": int((slope == 0).all(0).sum()),
                 "born_dead_units": int((slope == 0).all(0).sum()),
                 "revived_units": 0,
+                "twin_units": twins(*parameters[index]),
             }
             if activation in LARGEST_SLOPE:
                 flat = slope.abs() < 0.01 * LARGEST_SLOPE[activation]

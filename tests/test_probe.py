@@ -14,11 +14,12 @@ from reference import measure, train_plainly
 from study.activations import ACTIVATIONS
 from study.cell import cells_of
 from study.initializers import INITIALIZERS
-from study.measures import norm, percentiles
+from study.measures import norm, percentiles, twins
 from study.network import start
+from study.pack_data import PackData
 from study.probe import INDEX, probe_steps
 from study.settings import canonical_condition
-from study.training import PackData, shape_of, train_pack
+from study.training import shape_of, train_pack
 from study.units import DeadUnits
 
 CPU = torch.device("cpu")
@@ -135,6 +136,21 @@ def test_units_that_are_born_dead_die_and_revive_are_counted_as_a_plain_network_
                 kinds |= {name} if count else set()
             kinds |= {"died"} if expected["dead_units"] > expected["born_dead_units"] else set()
     assert kinds >= {"dead_units", "died", "revived_units"}  # else nothing was tested
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.sampled_from([1e-180, 1.0, 1e150]))
+def test_twin_units_are_those_that_repeat_an_earlier_one(kinds, size):
+    drawn = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    weight = drawn[:, kinds] * size
+    expected = len(kinds) - len(set(kinds))
+    assert twins(weight, None).tolist() == [expected, expected]
+    # float32 takes twins apart by its last digit, and a bias of its own makes a unit another one
+    assert twins(weight * (1 + 2e-7 * torch.randn_like(weight)), None)[0] == expected
+    bias = torch.arange(len(kinds), dtype=torch.float64) * size * torch.tensor([[[0.0]], [[1.0]]])
+    assert twins(weight, bias).tolist() == [expected, 0]
+    weight[1, -1, -1] = torch.inf
+    assert twins(weight, None)[0] == expected
+    assert torch.isnan(twins(weight, None)[1])
 
 
 @given(arrays(bool, array_shapes(min_dims=3, max_dims=3, max_side=5)))

@@ -72,6 +72,7 @@ def test_a_quantity_of_a_layer_is_null_exactly_where_it_is_not_defined(
             assert (row[name] is not None) == hidden
         for percent in Z_PERCENTILES:
             assert (row[f"z_p{percent:02d}"] is not None) == (row["step"] in (0, STEPS))
+        assert (row["twin_units"] is not None) == (hidden and row["step"] in (0, STEPS))
         bounded = activation in ("sigmoid", "tanh")
         assert (row["saturated_share"] is not None) == (hidden and bounded)
         assert (row["act_slope"] is not None) == (hidden and activation == "prelu")

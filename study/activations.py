@@ -32,10 +32,13 @@ class Traits:
             receives them as ``[cell, 1, 1]``.
         largest_slope: the largest derivative of a bounded activation, against which saturation is
             judged; ``None`` for the unbounded ones, where the term has no meaning.
+        kinks: where φ or φ' jumps, and around which φ does what it does: the theory's integrals are cut
+            there.
     """
 
     learnable: tuple[str, ...] = ()
     largest_slope: float | None = None
+    kinks: tuple[float, ...] = (0.0,)
 
 
 ACTIVATIONS: Registry[Traits] = Registry(

@@ -30,7 +30,7 @@ figures: install ## render the published study's report and the README's table f
 	$(BIN)/python -m analysis.readme README.md outputs/reference
 
 .PHONY: reference
-reference: install ## train the published study anew (less than an hour on two cores) and publish its records
+reference: install ## train the published study anew (a quarter of an hour on two cores) and publish its records
 	$(BIN)/python -m study +experiment=reference_start
 	$(BIN)/python -m study +experiment=reference_training
 	$(BIN)/python -m study +experiment=reference_linear

@@ -161,8 +161,12 @@ class Probe:
             quantities.of_units(z, h, slopes, self.largest),
             quantities.of_dead(now, self.always, self.ever),
             [*learned, {}],
-            *([quantities.of_percentiles(z)] if ends else []),
+            *([quantities.of_percentiles(z), self._twins()] if ends else []),
         ]
+
+    def _twins(self) -> Quantities:
+        linears = linears_of(self.twin)
+        return quantities.of_twins([(one.weight.detach(), one.bias.detach()) for one in linears])
 
     def see_update(self, found: list[Quantities], updated: bool) -> None:
         """Add what the gradient as trained and the update show, and keep all."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from study.activations import ACTIVATIONS
+from study.measures import TWIN
 from study.probe import QUANTITIES
 from study.units import SATURATED
 
@@ -167,6 +168,18 @@ def signals(layers: Sequence[Layer], inputs: Array, name: str) -> list[Array]:
     for layer, following in itertools.pairwise(layers):
         found.append(pre_activation(following, FUNCTIONS[name](found[-1], layer)))
     return [z.ravel() for z in found]
+
+
+def twins(layers: Sequence[Layer]) -> Array:
+    """Return how many units of every hidden layer are within `TWIN` of an earlier one, ``[layer]``."""
+    found = []
+    for layer in layers[:-1]:
+        rows = jnp.concatenate([layer["weight"], layer["bias"][:, None]], axis=1)
+        products = rows @ rows.T
+        sums = jnp.diag(products)[:, None] + jnp.diag(products)[None]
+        same = sums - 2 * products <= TWIN**2 / 2 * sums
+        found.append(jnp.tril(same, -1).any(axis=1).sum())
+    return jnp.stack(found)
 
 
 def as_rows(*kinds: Quantities) -> Array:

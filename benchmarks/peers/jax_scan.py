@@ -156,12 +156,17 @@ class Program:
 
         return FORMS["map"](one)(layers, dead, data)
 
-    def _signals(self, layers: Layers, data: Data) -> list[Array]:
-        """Return z of every layer on the samples that percentiles are of, ``[cell, sample · unit]``."""
+    def _signals(self, layers: Layers, data: Data) -> tuple[list[Array], Array]:
+        """Return z of every layer on the samples that percentiles are of, and twins of hidden layers.
 
-        def one(layers: Layers, data: Data) -> list[Array]:
+        The first ``[cell, sample · unit]``, the second ``[cell, layer]``.
+        """
+
+        def one(layers: Layers, data: Data) -> tuple[list[Array], Array]:
             inputs = part_of(data, "probe")[0][: quantities.PERCENTILE_SAMPLES]
-            return quantities.signals(in_float64(layers), in_float64(inputs), self.name)
+            twin = in_float64(layers)
+            z = quantities.signals(twin, in_float64(inputs), self.name)
+            return z, quantities.twins(twin)
 
         return FORMS["map"](one)(layers, data)
 
@@ -204,14 +209,15 @@ class Program:
         self,
         found: Sequence[Array],
         seen: Sequence[Array],
-        ends: Sequence[Sequence[Array]],
+        ends: Sequence[tuple[Sequence[Array], Array]],
         final: Any,
         each_step: tuple[Array, Array],
     ) -> Measured:
         """Bring everything to NumPy, axes as the product has them."""
         layers = np.moveaxis(np.stack(found), 1, -1)
         places = [INDEX[f"z_p{percent:02d}"] for percent in Z_PERCENTILES]
-        for row, signals in zip((0, -1), ends, strict=True):
+        for row, (signals, twins) in zip((0, -1), ends, strict=True):
+            layers[row, :-1, INDEX["twin_units"]] = np.asarray(twins).T
             for layer, z in enumerate(signals):
                 # NumPy sorts ten times as fast as XLA does on a CPU
                 layers[row, layer, places] = np.percentile(z, Z_PERCENTILES, axis=1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from study.measures import TWIN
 from study.probe import QUANTITIES
 from study.schema import Z_PERCENTILES
 from study.units import SATURATED
@@ -127,6 +128,19 @@ def of_percentiles(z: Sequence[Tensor]) -> Quantities:
             }
         )
     return found
+
+
+def of_twins(layers: Parameters) -> Quantities:
+    """Return how many units of every hidden layer are within `TWIN` of an earlier one."""
+    found: Quantities = []
+    for weight, bias in layers[:-1]:
+        rows = torch.cat([weight, bias[:, None]], 1)
+        squares = rows.square().sum(1)
+        apart = (rows[:, None] - rows[None]).square().sum(2)
+        same = apart <= TWIN**2 / 2 * (squares[:, None] + squares[None])
+        earlier = torch.ones_like(apart).tril(-1).bool()
+        found.append({"twin_units": (same & earlier).any(1).sum()})
+    return [*found, {}]
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor) -> list[Tensor]:

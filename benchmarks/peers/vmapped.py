@@ -138,11 +138,16 @@ class Program:
             [*(learned or [{} for _ in h]), {}],
             quantities.of_gradient_as_trained([gradient[name] for name in self.weights]),
             quantities.of_update(*[[of[name] for name in self.weights] for of in (twin, after)]),
-            *([quantities.of_percentiles(z)] if ends else []),
+            *([quantities.of_percentiles(z), self._twins(twin)] if ends else []),
         )
         of_probe = quantities.loss_and_accuracy(z[-1], probe[1])
         of_test = quantities.loss_and_accuracy(self.outputs(state, test[0]), test[1])
         return rows, torch.stack([*of_probe, *of_test]), dead
+
+    def _twins(self, twin: State) -> quantities.Quantities:
+        biases = [name.replace("weight", "bias") for name in self.weights]
+        pairs = zip(self.weights, biases, strict=True)
+        return quantities.of_twins([(twin[weight], twin[bias]) for weight, bias in pairs])
 
     def evaluated(self, inputs: Tensor, labels: Tensor) -> list[Tensor]:
         """Return mean loss and accuracy ``[cell]`` on ``[cell, sample, in]``."""

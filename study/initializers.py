@@ -12,19 +12,23 @@ a file of your own, see `study.extensions`; one that is to come with this progra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from study.errors import FunctionError
 from study.later import Later
 from study.registry import Registry
 
 if TYPE_CHECKING:
     from scipy import special
+
+    from study import theory
 else:  # as in study.activations
-    special = Later("scipy.special")
+    special, theory = Later("scipy.special"), Later("study.theory")
 
 Array = NDArray[np.float64]
 
@@ -38,12 +42,14 @@ class LayerDraw:
         bias: ``[out]``, independent N(0, 1).
         layer: 1 … ``depth``.
         depth: layers of the network.
+        activation: the network's activation: its settings, with ``name``.
     """
 
     weight: Array
     bias: Array
     layer: int
     depth: int
+    activation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fan_in(self) -> int:
@@ -55,6 +61,11 @@ class LayerDraw:
         """Units of the layer."""
         return self.weight.shape[0]
 
+
+WITHOUT_CRITICAL = (
+    "no weight variance keeps both its signals and its gradients at their size without biases (χ = 1 at a "
+    "fixed point)"
+)
 
 INITIALIZERS: Registry[None] = Registry("init", None)
 
@@ -135,6 +146,24 @@ def orthogonal(draw: LayerDraw, *, gain: float = 1.0) -> Array:
     q, r = np.linalg.qr(tall)
     q = q * np.where(np.diagonal(r) < 0.0, -1.0, 1.0)
     return gain * (q if draw.fan_out >= draw.fan_in else np.ascontiguousarray(q.T))
+
+
+@INITIALIZERS.register()
+def critical(draw: LayerDraw) -> Array:
+    """N(0, σ_w² / fan_in) with the σ_w² that keeps the activation's gradients: χ(q*) = 1 without biases.
+
+    Solved by `study.theory`: 2 for ReLU, which is `he_normal`, 1 for tanh, 103 for sigmoid. Refused where
+    there is none. Source: Schoenholz et al. 2017, arXiv:1611.01232, section 3.
+
+    Raises:
+        FunctionError: the activation has no such variance.
+    """
+    variance = theory.critical_weight_variance(draw.activation)
+    if variance is None:
+        raise FunctionError(
+            f"init=critical cannot start {draw.activation['name']}: {WITHOUT_CRITICAL}"
+        )
+    return math.sqrt(variance / draw.fan_in) * draw.weight
 
 
 @INITIALIZERS.register()

@@ -266,6 +266,7 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
             bias=biases.standard_normal(fan_out),
             layer=index,
             depth=shape.depth,
+            activation=settings["activation"],
         )
         made = rule(draw, **keywords)
         weight, bias = made if isinstance(made, tuple) else (made, np.zeros(fan_out))

@@ -11,14 +11,20 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.activations import ACTIVATIONS
 from study.datasets import DATASETS
 from study.errors import SettingError, nearest
-from study.initializers import INITIALIZERS
+from study.initializers import INITIALIZERS, WITHOUT_CRITICAL
+from study.later import Later
 from study.optimizers import OPTIMIZERS
 from study.registry import Registry
+
+if TYPE_CHECKING:
+    from study import theory
+else:  # as in study.activations
+    theory = Later("study.theory")
 
 Settings = dict[str, Any]
 
@@ -251,6 +257,7 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     }
     _check_sizes(settings)
     _check_label_noise(settings["data"])
+    _check_critical(settings)
     return settings, list(range(first, first + count))
 
 
@@ -281,6 +288,17 @@ def _check_label_noise(data: Settings) -> None:
         raise SettingError(
             f"cannot use data.label_noise={data['label_noise']:g}: data={data['name']} is a regression, "
             "whose targets have no other class to be given; it must be 0."
+        )
+
+
+def _check_critical(settings: Settings) -> None:
+    """Refuse a critical start of an activation that has none."""
+    init, activation = settings["init"], settings["activation"]
+    if init["name"] != "critical" or "code" in init:
+        return
+    if theory.critical_weight_variance(activation) is None:
+        raise SettingError(
+            f"cannot use init=critical with activation={activation['name']}: {WITHOUT_CRITICAL}."
         )
 
 

@@ -62,7 +62,9 @@ def check_first(first: float, samples: int) -> float:
         SettingError: no samples can have it.
     """
     if samples < 2:
-        raise SettingError(f"cannot predict collapse over samples={samples}: at least 2 are needed.")
+        raise SettingError(
+            f"cannot predict collapse over samples={samples}: at least 2 are needed."
+        )
     if not 0 <= first <= 1:
         raise SettingError(f"cannot predict collapse from {first} in layer 1: it is from 0 to 1.")
     return (first - 1 / samples) / (1 - 1 / samples)
@@ -92,7 +94,9 @@ def correlation_scale(
         )
     own = pair_means(phi, log_q, 1.0)[0]
     bias = bias_variance * math.exp(-log_q) if bias_variance > 0 else 0.0
-    slopes = math.exp(moments(phi, log_q).log_slope) if same == 1.0 else pair_means(phi, log_q, same)[1]
+    slopes = (
+        math.exp(moments(phi, log_q).log_slope) if same == 1.0 else pair_means(phi, log_q, same)[1]
+    )
     growth = weight_variance * own + bias
     if not growth > 0:
         return 1.0, 0.0

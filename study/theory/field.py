@@ -194,9 +194,7 @@ class MeanField:
         return math.sqrt(variance) / (2 * math.log(10))
 
     def _correlations(self, first: float) -> Array:
-        return correlations(
-            self.phi, self.log_q, first, self.weight_variance, self.bias_variance
-        )
+        return correlations(self.phi, self.log_q, first, self.weight_variance, self.bias_variance)
 
     def _settings(self) -> dict[str, Any]:
         return {"name": self.phi.name, **dict(self.phi.arguments)}
@@ -252,7 +250,9 @@ def mean_field(
             raise SettingError("cannot predict without a depth: give depth, at least 1.")
         depth = len(weight_variance)  # type: ignore[arg-type]
     if not (isinstance(depth, int | np.integer) and depth >= 1):
-        raise SettingError(f"cannot predict with depth={depth}: it must be a whole number from 1 on.")
+        raise SettingError(
+            f"cannot predict with depth={depth}: it must be a whole number from 1 on."
+        )
     weights = _by_layer("weight_variance", weight_variance, depth)
     biases = _by_layer("bias_variance", bias_variance, depth)
     _by_layer("q0", q0, 1)
@@ -352,10 +352,13 @@ def critical_weight_variance(
     Raises:
         SettingError: an argument is not allowed.
     """
-    phi = Phi(activation)
     _by_layer("bias_variance", bias_variance, 1)
     _by_layer("q0", q0, 1)
+    return _critical(Phi(activation), float(bias_variance), float(q0))
 
+
+@functools.lru_cache(maxsize=256)
+def _critical(phi: Phi, bias_variance: float, q0: float) -> float | None:
     def excess(log_q: float) -> float:
         """ln of the second moment that the critical weights make of q with the bias, over q."""
         found = moments(phi, log_q)

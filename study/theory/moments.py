@@ -14,7 +14,7 @@ import torch
 from study.activations import ACTIVATIONS
 from study.errors import SettingError, nearest
 from study.registry import parameters
-from study.theory.expectation import Array, NotIntegrable, mean_over_gaussian, scales_around
+from study.theory.expectation import Array, NotIntegrableError, mean_over_gaussian, scales_around
 
 LARGEST_LOG = 2 * math.log(1e140)
 """Of q at which moments are taken: beyond, squares leave float64, and every activation is what it is here,
@@ -118,7 +118,7 @@ def moments(phi: Phi, log_q: float) -> Moments:
 
     try:
         square, slope_square, fourth = mean_over_gaussian(powers, scales_around(phi.kinks, scale))
-    except NotIntegrable as error:
+    except NotIntegrableError as error:
         raise SettingError(
             f"cannot predict activation={phi.name} at pre-activations of size {scale:.3g}: {error}."
         ) from error

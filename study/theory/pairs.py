@@ -57,9 +57,7 @@ def pair_means(phi: Phi, log_q: float, correlation: float) -> tuple[float, float
         parts = (h_u * h_v / scale**2, slope_u * slope_v, (slope_u * slope_v) ** 2)
         return tuple(float((part * u_weights).sum()) for part in parts)  # type: ignore[return-value]
     middle = correlation * u
-    inner, inner_weights = _rule(
-        np.broadcast_to(cuts, (len(u), len(cuts))), middle[:, None], apart
-    )
+    inner, inner_weights = _rule(np.broadcast_to(cuts, (len(u), len(cuts))), middle[:, None], apart)
     h_v, slope_v = phi(scale * inner)
     given_u = (
         h_u / scale * (h_v / scale * inner_weights).sum(axis=1),
@@ -80,7 +78,9 @@ def _rule(cuts: Array, middle: Array | float, deviation: float) -> tuple[Array, 
     """Return nodes and weights, ``[row, node]``, of N(middle, deviation²) cut at ``cuts`` ``[row, cut]``."""
     middle = np.broadcast_to(middle, (len(cuts), 1))
     ends = middle + deviation * np.linspace(-ENDS, ENDS, 13)
-    edges = np.sort(np.concatenate([np.clip(cuts, ends[:, :1], ends[:, -1:]), ends], axis=1), axis=1)
+    edges = np.sort(
+        np.concatenate([np.clip(cuts, ends[:, :1], ends[:, -1:]), ends], axis=1), axis=1
+    )
     low, high = edges[:, :-1, None], edges[:, 1:, None]
     nodes = (low + high) / 2 + (high - low) / 2 * POINTS
     density = np.exp(-(((nodes - middle[..., None]) / deviation) ** 2) / 2)

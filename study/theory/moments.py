@@ -97,6 +97,18 @@ class Phi:
             )
         return h.detach().numpy().reshape(z.shape), slope.numpy().reshape(z.shape)
 
+    @functools.cached_property
+    def slopes_of_two_lines(self) -> tuple[float, float] | None:
+        """φ'(z) above and below 0 where φ is two straight lines that meet in 0; else None."""
+        z = np.array([1e-3, 0.7, 1.0, 40.0])
+        found = []
+        for sign in (1.0, -1.0):
+            values, slopes = self(sign * z)
+            if not (slopes == slopes[0]).all() or not np.allclose(values, slopes * sign * z, 1e-15):
+                return None
+            found.append(float(slopes[0]))
+        return found[0], found[1]
+
     def at_zero(self) -> tuple[float, float]:
         """Return φ(0) and the root mean square of its slopes on both sides of 0."""
         values, slopes = self(np.array([0.0, 1e-150, -1e-150]))

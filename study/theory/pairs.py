@@ -13,7 +13,7 @@ from study.theory.moments import LARGEST_LOG, Phi
 ENDS = 9.0
 """Standard deviations covered: one in 10^19 lies beyond."""
 
-POINTS, WEIGHTS = np.polynomial.legendre.leggauss(10)
+POINTS, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 RATIO = 3.0
 """Between neighbouring cuts around a kink."""
@@ -22,20 +22,50 @@ SAME = 1e-13
 """Two samples are one where 1 − c is less."""
 
 
-@functools.lru_cache(maxsize=100_000)
 def pair_means(phi: Phi, log_q: float, correlation: float) -> tuple[float, float, float]:
-    """Return E[φ(u)φ(v)] / q, E[φ'(u)φ'(v)] and E[φ'(u)²φ'(v)²] to about 1e-7 of each.
+    """Return E[φ(u)φ(v)] / q, E[φ'(u)φ'(v)] and E[φ'(u)²φ'(v)²], to about 1e-7 of each.
+
+    The cuts are fixed: an activation that swings many times within a standard deviation, as sine does at
+    large q, is not followed.
 
     Args:
         phi: the activation.
         log_q: ln of the second moment q of both.
         correlation: of u and v, from −1 to 1.
 
-    Source: Poole et al. 2016, eq. 4 and 6.
+    Source: Poole et al. 2016, eq. 4 and 6; for what is proportional to z on either side of 0, Cho & Saul 2009,
+    eq. 5.
     """
+    correlation = min(max(correlation, -1.0), 1.0)
+    slopes = phi.slopes_of_two_lines
+    if slopes is not None:
+        return _of_two_lines(*slopes, correlation)
+    # layers near a fixed point have the same numbers but for their last digits
+    return _by_quadrature(phi, round(log_q, 10), round(correlation, 12))
+
+
+def _of_two_lines(above: float, below: float, correlation: float) -> tuple[float, float, float]:
+    """Return the means for above·z where z > 0 and below·z elsewhere."""
+    angle = math.acos(correlation)
+    same_side = (math.pi - angle) / (2 * math.pi)
+    product = (math.sin(angle) + correlation * (math.pi - angle)) / (2 * math.pi)
+    product_apart = -(math.sin(angle) - correlation * angle) / (2 * math.pi)
+
+    def mean(both: float, apart: float, power: int) -> float:
+        high, low = above**power, below**power
+        return (high**2 + low**2) * both + 2 * high * low * apart
+
+    return (
+        mean(product, product_apart, 1),
+        mean(same_side, 0.5 - same_side, 1),
+        mean(same_side, 0.5 - same_side, 2),
+    )
+
+
+@functools.lru_cache(maxsize=100_000)
+def _by_quadrature(phi: Phi, log_q: float, correlation: float) -> tuple[float, float, float]:
     scale = math.exp(min(max(log_q, -LARGEST_LOG), LARGEST_LOG) / 2)
     kinks = [kink / scale for kink in phi.kinks]
-    correlation = min(max(correlation, -1.0), 1.0)
     # v = c·u + √(1 − c²)·w
     apart = math.sqrt(max((1 - correlation) * (1 + correlation), 0.0))
     sizes = _sizes(1 / scale)

@@ -51,6 +51,22 @@ def student_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
+def wilson(counts: ArrayLike, totals: ArrayLike, level: float = 0.95) -> np.ndarray:
+    """Return the Wilson interval of shares, ``[2, share]``: lower and upper ends.
+
+    Args:
+        counts: how many have what is counted.
+        totals: of how many, each at least 1.
+        level: the interval's coverage.
+    """
+    pairs = zip(np.asarray(counts, int).tolist(), np.asarray(totals, int).tolist(), strict=True)
+    ends = [
+        stats.binomtest(count, total).proportion_ci(level, method="wilson")
+        for count, total in pairs
+    ]
+    return np.array([[end.low for end in ends], [end.high for end in ends]])
+
+
 def student_intervals(
     frame: pd.DataFrame, by: list[str], value: str, level: float = 0.95
 ) -> pd.DataFrame:

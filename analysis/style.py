@@ -43,6 +43,7 @@ INITIALIZERS = (
     "he_uniform",
     "he_normal",
     "orthogonal",
+    "critical",
     "normal_unit",
 )
 """The order in which initializers are shown, roughly from small to large weights."""
@@ -75,10 +76,11 @@ _COLOURS |= {
     "he_uniform": "#009988",
     "he_normal": "#004488",
     "orthogonal": "#AA3377",
+    "critical": "#117733",
     "normal_unit": "#EE3377",
 }
 _MARKERS = dict(zip(ACTIVATIONS, "osD^vPX*ph", strict=True))
-_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ovP", strict=True))
+_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ovdP", strict=True))
 _SPARE_MARKERS = "<>d8H"
 
 STATUS_COLOURS = {

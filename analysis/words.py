@@ -33,10 +33,10 @@ def power(decades: float) -> str:
     return f"10^{signed(decades)}"
 
 
-def signed(decades: float, plus: str = "") -> str:
-    """Return one decimal with a true minus sign and no negative zero."""
-    rounded = round(decades, 1) + 0.0
-    return f"{rounded:{plus}.1f}".replace("-", "−") if rounded else "0.0"
+def signed(decades: float, plus: str = "", digits: int = 1) -> str:
+    """Return a number of decimals, by default one, with a true minus sign and no negative zero."""
+    rounded = round(decades, digits) + 0.0
+    return f"{rounded:{plus if rounded else ''}.{digits}f}".replace("-", "−")
 
 
 def listed(conditions: pd.DataFrame) -> str:

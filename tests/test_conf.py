@@ -54,6 +54,20 @@ AXES: dict[str, dict[str, Sequence[Any]]] = {
         "init": EIGHT,
         "lr": [0.01, 0.03, 0.1, 0.3, 1.0],
     },
+    "theory_check": {
+        "depth": [2, 8, 16, 32],
+        "activation": SIX,
+        "init": [
+            *("normal_small", "lecun_normal", "xavier_normal"),
+            *("he_normal", "orthogonal", "normal_unit"),
+        ],
+    },
+    "born_dead": {
+        "depth": [2, 4, 8, 16, 32, 64],
+        "width": [2, 3, 4, 6, 8],
+        "activation": ["relu"],
+        "init": ["he_normal"],
+    },
     "speed": {"depth": [2, 4, 8, 16, 32, 64], "activation": SIX, "init": EIGHT, "lr": [0.1]},
 }
 RATES = [0.03, 0.1, 0.3, 1.0, 3.0]
@@ -65,12 +79,14 @@ AXES |= {
 }
 
 # name, data, width, seeds, steps, batch size
-PLAIN: dict[str, tuple[str, str, int, int, int, int]] = {
+PLAIN: dict[str, tuple[str, str, int | str, int, int, int]] = {
     "smoke": ("smoke", "digits", 16, 2, 20, 32),
     "standard_start": ("standard_grid", "mnist1d", 64, 20, 0, 128),
     "standard_training": ("standard_grid", "mnist1d", 64, 5, 200, 128),
     "standard_linear": ("standard_grid", "mnist1d", 64, 5, 200, 128),
     "full": ("full", "mnist1d", 256, 10, 1000, 128),
+    "theory_check": ("theory_check", "mnist1d", 256, 10, 0, 128),
+    "born_dead": ("born_dead", "mnist1d", "swept", 200, 0, 128),
     "speed": ("speed", "mnist1d", 64, 5, 500, 128),
     "reference_start": ("reference_records", "mnist1d", 64, 30, 0, 128),
     "reference_training": ("reference_records", "mnist1d", 64, 10, 500, 128),
@@ -128,6 +144,7 @@ def test_an_experiment_is_the_whole_sweep_it_says(
             "activation": one["activation"]["name"],
             "init": one["init"]["name"],
             "lr": one["optim"]["lr"],
+            "width": one["width"],
         }
         for one in conditions
     ]
@@ -136,7 +153,10 @@ def test_an_experiment_is_the_whole_sweep_it_says(
     assert len({tuple(one.values()) for one in found}) == len(conditions)
     assert len(conditions) == math.prod(len(values) for values in axes.values())
     plain = {
-        (c["name"], c["data"]["name"], c["width"], c["seeds"], c["steps"], c["batch_size"])
+        (
+            *(c["name"], c["data"]["name"], "swept" if "width" in axes else c["width"]),
+            *(c["seeds"], c["steps"], c["batch_size"]),
+        )
         for c in conditions
     }
     assert plain == {PLAIN[experiment]}

@@ -3,6 +3,7 @@
 from analysis.figures.activation_shapes import activation_shapes
 from analysis.figures.atlas import atlas
 from analysis.figures.base import Drawing, FigureFunction, NotApplicable
+from analysis.figures.born_dead import born_dead
 from analysis.figures.by_layer import collapse, signal_by_layer, weight_by_layer
 from analysis.figures.coverage import coverage
 from analysis.figures.dead_units import dead_units
@@ -11,11 +12,13 @@ from analysis.figures.gradient_over_training import gradient_over_training
 from analysis.figures.gradients_by_layer import gradients_by_layer
 from analysis.figures.overview import overview
 from analysis.figures.packing import packing
+from analysis.figures.phase_diagram import phase_diagram
 from analysis.figures.predictors import predictors
 from analysis.figures.rate_map import rate_map
 from analysis.figures.saturated import saturated
 from analysis.figures.second_moment import second_moment
 from analysis.figures.slope import slope
+from analysis.figures.theory_slope import theory_slope
 from analysis.figures.trainability import trainability
 from analysis.figures.unit_fates import unit_fates
 from analysis.figures.update_ratio import update_ratio
@@ -26,6 +29,8 @@ START: tuple[FigureFunction, ...] = (
     signal_by_layer,
     weight_by_layer,
     slope,
+    theory_slope,
+    phase_diagram,
     collapse,
 )
 """Figures of fresh weights, in the order of the report."""
@@ -41,7 +46,12 @@ TRAINING: tuple[FigureFunction, ...] = (
 )
 """Figures of trained networks, in the order of the report."""
 
-START_APPENDIX: tuple[FigureFunction, ...] = (second_moment, distribution_of_z, activation_shapes)
+START_APPENDIX: tuple[FigureFunction, ...] = (
+    second_moment,
+    distribution_of_z,
+    born_dead,
+    activation_shapes,
+)
 """Further figures of fresh weights, in the order of the report."""
 
 TRAINING_APPENDIX: tuple[FigureFunction, ...] = (gradient_over_training, packing)
@@ -57,6 +67,7 @@ __all__ = [
     "NotApplicable",
     "activation_shapes",
     "atlas",
+    "born_dead",
     "collapse",
     "coverage",
     "dead_units",
@@ -65,12 +76,14 @@ __all__ = [
     "gradients_by_layer",
     "overview",
     "packing",
+    "phase_diagram",
     "predictors",
     "rate_map",
     "saturated",
     "second_moment",
     "signal_by_layer",
     "slope",
+    "theory_slope",
     "trainability",
     "unit_fates",
     "update_ratio",

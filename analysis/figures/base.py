@@ -24,6 +24,9 @@ from analysis.labels import in_order
 from analysis.layout import legend_above
 from analysis.words import several
 
+THEORY: dict[str, Any] = {"color": "#000000", "linestyle": (0, (1, 1.2)), "linewidth": 1.2}
+"""How a prediction is drawn, wherever it is."""
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -314,13 +317,14 @@ def depth_legend(
     colours: dict[int, tuple[float, float, float]],
     table: pd.DataFrame,
     note: str,
+    more: Sequence[Artist] = (),
 ) -> None:
-    """Put a legend of the depths above the panels, with the fault marks that occur and a note."""
+    """Put a legend of the depths above the panels, with further entries, fault marks that occur, a note."""
     handles: list[Artist] = [
         Line2D([], [], color=colour, linewidth=2, label=f"depth {depth}")
         for depth, colour in colours.items()
     ]
-    legend_above(figure, [*handles, *fault_handles(table)], note)
+    legend_above(figure, [*handles, *more, *fault_handles(table)], note)
 
 
 def fault_handles(table: pd.DataFrame) -> list[Artist]:

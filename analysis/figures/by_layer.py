@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.aggregates import FAULTS, intervals, log_intervals
 from analysis.figures.base import (
+    THEORY,
     Drawing,
     FigureFunction,
     condition_grid,
@@ -19,6 +21,7 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
+from analysis.predictions import by_layer, predictions
 from study.schema import column
 
 AXES = ["activation", "init", "depth", "layer"]
@@ -110,6 +113,9 @@ def draw(
 ) -> Drawing:
     variant = started(study, variant)
     drawn = table(study, variant, quantity, log)
+    if quantity == "signal_grad_rms":
+        drawn = _with_theory(study, variant, drawn)
+    told = "predicted" in drawn and drawn["predicted"].notna().any()
     depths = style.depth_colours([int(depth) for depth in drawn["depth"].unique()])
     meaning = column("layers", quantity)
     with style.house_style():
@@ -122,6 +128,8 @@ def draw(
             # the limits are set once below; finding them anew for every band takes seconds
             axis.set_autoscale_on(False)
             depth_lines(axis, panel, depths)
+            if told:
+                _theory(axis, panel)
             fault_marks(axis, panel, zeros=log)
         _scale(axes, drawn, log)
         for axis in axes[-1]:
@@ -131,18 +139,39 @@ def draw(
             depths,
             drawn if log else drawn.drop(columns="zeros"),
             f"upwards: {'log10 of ' if log else ''}{meaning.label}",
+            [Line2D([], [], **THEORY, label="mean-field prediction")] if told else [],
         )
     band = "95 % Student interval of the mean" + (" log" if log else "")
     return Drawing(
         title,
         f"{meaning.label[0].upper()}{meaning.label[1:]} at the start against the layer, counted from "
         f"the input; a line per depth, band: {band} over seeds "
-        f"({networks(len(variant.cells))}). {see}",
+        f"({networks(len(variant.cells))}). {see}"
+        + (
+            " Dotted: the mean-field prediction, which starts from the last hidden layer as measured: what "
+            "the loss sends back depends on the outputs, and the theory takes it from there."
+            if told
+            else ""
+        ),
         f"Small multiples, {len(grid.activations)} activations by {len(grid.inits)} initializers, of "
         f"{meaning.label} against layer with a line for each depth.",
         figure,
         drawn,
     )
+
+
+def _with_theory(study: Study, variant: Variant, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Add ``predicted``: log10 of the signal gradient, from the measured mean of the last hidden layer."""
+    told = by_layer(predictions(study, variant), spread=False)
+    last = drawn.loc[drawn["layer"] == drawn["depth"] - 1, [*AXES[:3], "mean"]]
+    from_last = told.merge(last, on=AXES[:3])
+    from_last["predicted"] += from_last.pop("mean")
+    return drawn.merge(from_last, how="left", on=AXES)
+
+
+def _theory(axis: Axes, panel: pd.DataFrame) -> None:
+    for _, part in panel.groupby("depth"):
+        axis.plot(part["layer"], part["predicted"], **THEORY)
 
 
 def _scale(axes: np.ndarray, drawn: pd.DataFrame, log: bool) -> None:

@@ -1,4 +1,4 @@
-"""Gradients by layer: that of the signal and that of the weights in one panel, and why they differ."""
+"""Gradients by layer: that of the signal, what theory predicts of it, and that of the weights."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.aggregates import log_intervals, relative
 from analysis.figures.base import (
+    THEORY,
     Drawing,
     FigureFunction,
     NotApplicable,
@@ -23,6 +26,8 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
+from analysis.predictions import USUAL_SEEDS, by_layer, predictions
+from analysis.words import signed
 
 TITLE = "Why does the weight gradient not show what the signal gradient shows?"
 
@@ -31,6 +36,8 @@ LOOKS: dict[str, Any] = {"signal_grad_rms": "-", "weight_grad_norm": (0, (3, 1.5
 
 INK = "#222222"
 
+SEEDS_FACE = "#BBBBBB"
+
 AXES = ["activation", "init", "depth", "quantity", "layer"]
 
 
@@ -38,7 +45,9 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     """Return log10 of both gradients relative to the last hidden layer, in the deepest networks.
 
     Columns: ``activation, init, depth``, ``quantity`` (``signal_grad_rms`` or ``weight_grad_norm``),
-    ``layer`` and what `analysis.statistics.log_statistics` returns.
+    ``layer``, what `analysis.statistics.log_statistics` returns, and of the signal gradient ``predicted`` and
+    ``spread``, the standard deviation over seeds, as `analysis.predictions.by_layer` returns them; NaN where
+    the theory does not speak of a condition.
     """
     deepest = int(variant.cells["depth"].max())
     rows = study.rows(
@@ -48,7 +57,10 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
         f"SELECT *, '{quantity}' AS quantity FROM ({relative(rows, quantity)})"
         for quantity in LOOKS
     ]
-    return log_intervals(study, " UNION ALL ".join(parts), AXES, "relative")
+    measured = log_intervals(study, " UNION ALL ".join(parts), AXES, "relative")
+    known = [one for one in predictions(study, variant) if one.depth == deepest]
+    told = by_layer(known, spread=True).assign(quantity="signal_grad_rms")
+    return measured.merge(told, how="left", on=AXES)
 
 
 @FigureFunction
@@ -76,10 +88,15 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         for axis in axes[-1]:
             axis.set_xlabel("layer")
         names = ("signal gradient (in the activation's colour)", "weight gradient")
-        handles = [
+        handles: list[Artist] = [
             Line2D([], [], color=INK, linestyle=look, label=name)
             for look, name in zip(LOOKS.values(), names, strict=True)
         ]
+        if drawn["predicted"].notna().any():
+            handles += [
+                Line2D([], [], **THEORY, label="mean-field prediction of the signal gradient"),
+                Patch(facecolor=SEEDS_FACE, alpha=0.5, label="where 19 of 20 seeds should fall"),
+            ]
         layout.legend_above(
             figure,
             [*handles, *fault_handles(drawn)],
@@ -96,12 +113,36 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         "the gradient that comes back to it. For ReLU and its leaky kin with biases of zero, from "
         "one layer to the next the one grows by the factor by which the other falls: dashed stays flat "
         "while solid vanishes or explodes (⟨W, ∂L/∂W⟩ is the same in every layer). Where the signal keeps "
-        "its size, as in a sigmoid that is never far from ½, the two fall together.",
+        "its size, as in a sigmoid that is never far from ½, the two fall together."
+        + (_told(drawn) if drawn["predicted"].notna().any() else ""),
         f"Small multiples, {len(grid.activations)} activations by {len(grid.inits)} initializers: relative "
         "signal and weight gradient against the layer.",
         figure,
         drawn,
     )
+
+
+def _told(drawn: pd.DataFrame) -> str:
+    """Say what the theory's line and the number in a corner are, and how far it is off."""
+    first = errors(drawn)
+    worst = first.loc[first["error"].abs().idxmax()] if first["error"].notna().any() else None
+    text = (
+        " Dotted: the mean-field prediction for wide layers (Poole et al. 2016, Schoenholz et al. 2017), "
+        "nothing of it fitted; grey: where 19 of 20 seeds of this width should fall (after Hanin & Nica "
+        "2018). The number in a corner is the error at layer 1, measured less predicted, in decades"
+    )
+    if worst is None:
+        return f"{text}."
+    return (
+        f"{text}: half of the panels are within {first['error'].abs().median():.2f}, and the theory is "
+        f"furthest off for {worst['activation']} with {worst['init']}, by {signed(worst['error'], '+', 2)}."
+    )
+
+
+def errors(drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return ``activation, init, error``: decades in layer 1, measured less predicted."""
+    first = drawn[(drawn["layer"] == 1) & (drawn["quantity"] == "signal_grad_rms")]
+    return first.assign(error=first["mean"] - first["predicted"])[["activation", "init", "error"]]
 
 
 def _panel(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
@@ -117,7 +158,24 @@ def _panel(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
         ends = {key: _place(part[key]) for key in ("mean", "low", "high")}
         lines.append((part["layer"].to_numpy(), part.assign(**ends)))
     banded_lines(axis, lines, [colour, INK], linestyles=list(LOOKS.values()), linewidths=[2.0, 1.3])
+    _theory(axis, panel[panel["quantity"] == "signal_grad_rms"])
     fault_marks(axis, panel)
+
+
+def _theory(axis: Axes, panel: pd.DataFrame) -> None:
+    """Draw the prediction, the seeds' band around it and the error at layer 1."""
+    if panel["predicted"].isna().all():
+        return
+    away = USUAL_SEEDS * panel["spread"].fillna(0.0)
+    low, high = _place(panel["predicted"] - away), _place(panel["predicted"] + away)
+    axis.fill_between(panel["layer"], low, high, color=SEEDS_FACE, alpha=0.5, linewidth=0, zorder=1)
+    axis.plot(panel["layer"], _place(panel["predicted"]), **THEORY)
+    error = float(errors(panel)["error"].iloc[0])
+    if np.isfinite(error):
+        axis.text(
+            0.97, 0.04, signed(error, "+", 2), transform=axis.transAxes, ha="right",
+            va="bottom", fontsize=7, color="#444444",
+        )  # fmt: skip
 
 
 def _place(decades: pd.Series) -> pd.Series:

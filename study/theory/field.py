@@ -138,7 +138,7 @@ class MeanField:
     @property
     def critical_weight_variance(self) -> float | None:
         """`critical_weight_variance` of this activation and bias variance."""
-        return critical_weight_variance(self._settings(), self.bias_variance[self._repeated])
+        return critical_weight_variance(self.settings, self.bias_variance[self._repeated])
 
     def collapse(self, first: float, samples: int) -> Array:
         """Return ‖mean of z‖² / mean of ‖z‖² over samples in every layer, ``[layer]``.
@@ -196,7 +196,9 @@ class MeanField:
     def _correlations(self, first: float) -> Array:
         return correlations(self.phi, self.log_q, first, self.weight_variance, self.bias_variance)
 
-    def _settings(self) -> dict[str, Any]:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The activation's name and arguments."""
         return {"name": self.phi.name, **dict(self.phi.arguments)}
 
     @property

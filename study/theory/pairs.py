@@ -33,7 +33,7 @@ def pair_means(phi: Phi, log_q: float, correlation: float) -> tuple[float, float
         log_q: ln of the second moment q of both.
         correlation: of u and v, from −1 to 1.
 
-    Source: Poole et al. 2016, eq. 4 and 6; for what is proportional to z on either side of 0, Cho & Saul 2009,
+    Source: Poole et al. 2016, eq. 4 and 6; for two straight lines Cho & Saul 2009,
     eq. 5.
     """
     correlation = min(max(correlation, -1.0), 1.0)

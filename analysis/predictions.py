@@ -1,0 +1,114 @@
+"""What mean-field theory predicts of the networks of a study, and how far they stray from it.
+
+The theory needs no record but one: how alike the samples are in layer 1, which decides how much the seeds of
+a condition may differ.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.frames import Study, Variant
+from study.errors import StudyError
+from study.theory import MeanField, predict
+
+USUAL_SEEDS = 1.96
+"""Standard deviations within which 19 of 20 seeds fall."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The theory of one condition.
+
+    Attributes:
+        activation: its label in the study.
+        init: likewise.
+        depth: layers that carry weights.
+        field: what is predicted.
+        samples: of a batch, over which gradients are averaged.
+        probe_samples: of the probe set, on which units are judged.
+        alike: correlation of two samples' z in layer 1, measured: its mean over seeds; None where no seed
+            has one.
+    """
+
+    activation: str
+    init: str
+    depth: int
+    field: MeanField
+    samples: int
+    probe_samples: int
+    alike: float | None
+
+    def spread(self, layer: int) -> float:
+        """Return the standard deviation over seeds of what `relative` predicts, in decades."""
+        if self.samples == 1:
+            return self.field.log10_spread(layer, self.depth - 1)
+        if self.alike is None:
+            return math.nan
+        first = 1 / self.samples + (1 - 1 / self.samples) * min(max(self.alike, 0.0), 1.0)
+        return self.field.log10_spread(layer, self.depth - 1, self.samples, first)
+
+    def relative(self, layer: int) -> float:
+        """Return log10 of a layer's gradient by that of the last hidden layer."""
+        return self.field.log10_gradient_ratio(layer, self.depth - 1)
+
+
+def predictions(study: Study, variant: Variant) -> list[Prediction]:
+    """Return the theory of every condition of a variant that it speaks of.
+
+    Left out are networks without a hidden layer, weights that are not centred at 0, and functions of the
+    user's own that are not loaded.
+    """
+    found = study.execute(
+        "SELECT networks.activation, networks.init, networks.depth, min(cells.settings), "
+        "any_value(cells.inputs), any_value(coalesce(cells.classes, 1)), "
+        "any_value(cells.batch_size), any_value(cells.probe_samples), "
+        "avg((layers.z_collapse - 1 / cells.probe_samples) / (1 - 1 / cells.probe_samples)) "
+        "FILTER (isfinite(layers.z_collapse)) "
+        "FROM networks JOIN cells USING (cell) JOIN layers USING (cell) "
+        f"WHERE {variant.where} AND layers.step = 0 AND layers.layer = 1 AND networks.depth >= 2 "
+        "GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return list(_predicted(found))
+
+
+def _predicted(rows: list[tuple]) -> Iterator[Prediction]:  # type: ignore[type-arg]
+    for activation, init, depth, settings, inputs, outputs, samples, probed, alike in rows:
+        try:
+            field = predict(json.loads(settings), inputs, outputs)
+        except StudyError:
+            continue
+        yield Prediction(activation, init, int(depth), field, int(samples), int(probed), alike)
+
+
+def by_layer(predicted: list[Prediction], spread: bool) -> pd.DataFrame:
+    """Return predictions layer by layer.
+
+    Args:
+        predicted: what `predictions` returns.
+        spread: whether to predict how far seeds stray, which takes longer.
+
+    Returns:
+        Columns ``activation, init, depth, layer``, ``predicted`` (log10 of the signal gradient by that of the
+        last hidden layer) and, if asked for, ``spread`` (its standard deviation over seeds, in decades).
+    """
+    rows = []
+    for one in predicted:
+        for layer in range(1, one.depth):
+            row = {
+                "activation": one.activation,
+                "init": one.init,
+                "depth": one.depth,
+                "layer": layer,
+                "predicted": one.relative(layer),
+            }
+            if spread:
+                row["spread"] = one.spread(layer)
+            rows.append(row)
+    columns = ["activation", "init", "depth", "layer", "predicted", *(["spread"] if spread else [])]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,66 @@
+"""χ(q*) over a plane of weight and bias variances: where gradients vanish and where they explode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from study.theory.expectation import Array
+from study.theory.moments import Phi, moments
+
+GRID = np.linspace(-40.0, 40.0, 641)
+"""ln q at which moments are taken; between, they are interpolated."""
+
+
+def log_chi_plane(
+    activation: str | Mapping[str, Any], weight_variances: Array, bias_variances: Array
+) -> Array:
+    """Return ln χ(q*), ``[bias variance, weight variance]``, q starting from inputs of mean square 1.
+
+    Source: Poole et al. 2016, figure 1; Schoenholz et al. 2017, figure 1.
+
+    Args:
+        activation: as for `study.theory.mean_field`.
+        weight_variances: fan_in · Var(W), above 0.
+        bias_variances: Var(b).
+    """
+    phi = Phi(activation)
+    found = [moments(phi, float(log_q)) for log_q in GRID]
+    squares = np.array([one.log_square for one in found])
+    slopes = np.array([one.log_slope for one in found])
+    plane = np.empty((len(bias_variances), len(weight_variances)))
+    for row, bias in enumerate(bias_variances):
+        log_bias = math.log(bias) if bias > 0 else -math.inf
+        for column, weight in enumerate(weight_variances):
+            log_weight = math.log(weight)
+            start = np.logaddexp(log_weight, log_bias)
+            steps = np.logaddexp(log_weight + squares, log_bias) - GRID
+            log_q = _attractor(steps, float(start))
+            plane[row, column] = log_weight + np.interp(log_q, GRID, slopes)
+    return plane
+
+
+def _attractor(steps: Array, start: float) -> float:
+    """Return the first zero of the steps on the grid on the side to which they lead from the start."""
+    first = float(np.interp(start, GRID, steps))
+    if abs(first) < 1e-9:
+        return start
+    if first > 0:
+        beyond = np.flatnonzero((start <= GRID) & (steps <= 0))
+        if not len(beyond):
+            return float(GRID[-1])
+        high = int(beyond[0])
+        low = high - 1
+    else:
+        beyond = np.flatnonzero((start >= GRID) & (steps >= 0))
+        if not len(beyond):
+            return float(GRID[0])
+        low = int(beyond[-1])
+        high = low + 1
+    if low < 0 or high >= len(GRID) or steps[low] == steps[high]:
+        return float(GRID[min(max(low, 0), len(GRID) - 1)])
+    share = steps[low] / (steps[low] - steps[high])
+    return float(GRID[low] + share * (GRID[high] - GRID[low]))

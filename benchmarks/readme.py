@@ -25,6 +25,10 @@ PEERS = {
 }
 
 
+MIDDLE = 64
+"""The width of the rows that are shown, where it was timed."""
+
+
 def read(name: str) -> dict[str, Any]:
     """Return a result of the benchmark.
 
@@ -48,7 +52,9 @@ def shown(ratio: dict[str, float] | None) -> str:
 def engine(found: dict[str, Any]) -> list[str]:
     """Return what was measured of packs on one core: a table and how to read it."""
     settings, versions = found["settings"], found["environment"]
-    names = [name for name in PEERS if any(name in row["over_product"] for row in found["rows"])]
+    widths = {row["width"] for row in found["rows"]}
+    rows = [row for row in found["rows"] if row["width"] == MIDDLE or MIDDLE not in widths]
+    names = [name for name in PEERS if any(name in row["over_product"] for row in rows)]
     heads = ["depth × width", "activation", *(PEERS[name] for name in names)]
     heads += ["bare products", "probing"]
     lines = [
@@ -56,12 +62,13 @@ def engine(found: dict[str, Any]) -> list[str]:
         f"{settings['steps']} steps of batch {settings['batch_size']} on {settings['data']} with probes "
         f"and evaluation, one core; median (range) of {settings['rounds']} interleaved rounds, torch "
         f"{versions['torch'].split('+')[0]}, JAX {versions['jax'] or 'not installed'}. *Probing* is its "
-        "share of the rest.",
+        f"share of the rest. All {len(found['rows'])} shapes are in "
+        "[benchmarks/results/engine-cpu.json](benchmarks/results/engine-cpu.json).",
         "",
         f"| {' | '.join(heads)} |",
         f"|{'---|' * len(heads)}",
     ]
-    for row in found["rows"]:
+    for row in rows:
         ratios = [row["over_product"].get(name) for name in names]
         floor = {
             name: 1 / row["product_over_floor"][other]

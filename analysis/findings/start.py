@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.findings.finding import Finding
-from analysis.words import joined, listed, power, several, share, verb
+from analysis.words import joined, listed, power, several, share, signed, verb
 
 HEALTHY_DECADES = 1.0
 """A gradient that arrives within a factor of ten has neither vanished nor exploded."""
+
+FORETOLD = 0.01
+"""Decades per layer within which a prediction counts as met: a third of a decade over 32 layers."""
 
 COLLAPSED = 0.5
 """Above this share most of what a layer computes is the same for every sample."""
@@ -24,7 +27,7 @@ def start_findings(tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     """Return what the networks are like before training.
 
     Args:
-        tables: by figure, those of ``atlas`` and ``collapse``.
+        tables: by figure, those of ``atlas``, ``collapse`` and ``theory_slope``.
     """
     if "atlas" not in tables:
         return []
@@ -37,7 +40,29 @@ def start_findings(tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     found = [*_blame(first, depth), *_sorted_out(first, depth)]
     if "collapse" in tables:
         found += _collapsed(first, tables["collapse"], depth)
+    if "theory_slope" in tables:
+        found += _foretold(tables["theory_slope"])
     return found
+
+
+def _foretold(slopes: pd.DataFrame) -> list[Finding]:
+    """Say how well theory knew how fast gradients vanish and explode."""
+    known = slopes.dropna(subset=["error"])
+    if known.empty:
+        return []
+    close = int((known["error"].abs() <= FORETOLD).sum())
+    text = (
+        f"Mean-field theory, which fits nothing, foretells how fast the gradient vanishes or explodes to "
+        f"{FORETOLD:g} decades per layer in {close} of {several(len(known), 'condition')}"
+    )
+    worst = known.loc[known["error"].abs().idxmax()]
+    if abs(worst["error"]) > FORETOLD:
+        text += (
+            f"; it is furthest off for {worst['activation']} with {worst['init']} at depth "
+            f"{worst['depth']}: {signed(worst['mean'], '+', 3)} measured, "
+            f"{signed(worst['predicted'], '+', 3)} predicted"
+        )
+    return [Finding(text + ".", "theory_slope")]
 
 
 def kinds(first: pd.DataFrame) -> np.ndarray:

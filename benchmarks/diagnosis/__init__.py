@@ -1,0 +1,1 @@
+"""A bench of networks whose pathologies are known, for measuring how far the diagnosis can be trusted."""

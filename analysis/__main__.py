@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from analysis.commands import compare, report
+from analysis.commands import compare, diagnose, report
 from analysis.commands.progress import clear
 from study.errors import StudyError, missing_package
 
@@ -27,7 +27,10 @@ class Command:
 
 REPORT = Command(report.run, "report")
 
-COMMANDS = {"compare": Command(compare.run, "comparison")}
+COMMANDS = {
+    "compare": Command(compare.run, "comparison"),
+    "diagnose": Command(diagnose.run, "report"),
+}
 """By the first word of a command line; any other word is the study to report on."""
 
 

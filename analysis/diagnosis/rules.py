@@ -1,0 +1,222 @@
+"""When a network gets a label: rules on what was recorded of it at the start and at the end of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.diagnosis.labels import LABELS
+from analysis.frames import Study
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the rules compare with, each in one place. Set on one half of the bench, reported on the other.
+
+    Attributes:
+        decades: that a gradient may gain or lose from the last hidden layer to the first beyond the band of
+            seeds: within it, a rate that suits one layer still moves the other.
+        sigmas: standard deviations that the band reaches: the mean-field spread of a batch's gradient over
+            seeds at this depth and width, at most that of one sample of a ReLU network, Σ 5/n.
+        dead_sigmas: standard deviations above one half of a layer's units. Weights and biases that are
+            symmetric about 0 leave a unit silent on every sample with probability one half at most.
+        saturated: share of a layer's slopes that are below 1 % of the largest.
+        zeros: share of a layer's weight gradients that are exactly 0 beyond those of silent units.
+        learned: share of the loss of a constant answer that a network must get rid of not to be stalled.
+        moved: share of it that the loss of a stalled network may still move in the last three quarters of
+            training.
+    """
+
+    decades: float = 1.5
+    sigmas: float = 3.0
+    dead_sigmas: float = 2.5
+    saturated: float = 0.5
+    zeros: float = 0.5
+    learned: float = 0.02
+    moved: float = 0.02
+
+
+THRESHOLDS = Thresholds()
+
+COLUMNS = ["cell", "label", "when", "layer", "value", "bound", "evidence"]
+
+
+def diagnose(
+    study: Study, where: str = "true", thresholds: Thresholds = THRESHOLDS
+) -> pd.DataFrame:
+    """Return the labels of finished networks with their evidence.
+
+    Args:
+        study: an opened study.
+        where: an SQL condition on ``networks``.
+        thresholds: what the rules compare with.
+
+    Returns:
+        A row a network and label: ``cell, label, when`` (``"start"``, ``"end"`` or ``"both"``), ``layer``
+        (NaN where none is meant), ``value`` and ``bound`` (what was measured and what it was compared with)
+        and ``evidence`` in words; where both, of the end. A network without a row is healthy, or not
+        finished.
+    """
+    measured = _measured(study, where)
+    rows = [
+        *_gradients(measured, thresholds),
+        *_dead(measured, thresholds),
+        *_saturated(measured, thresholds),
+        *_symmetric(measured),
+        *_underflow(measured, thresholds),
+        *_in_training(study, where, thresholds),
+    ]
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    return _merged(found)
+
+
+def _measured(study: Study, where: str) -> pd.DataFrame:
+    """Return a row a network and time, at the start and at the end, with the layers where most is wrong."""
+    fan_in = "CASE WHEN layer = 1 THEN inputs ELSE lag(units) OVER below END"
+    silent = "coalesce(dead_units, 0) / units"
+    layers = (
+        "SELECT cell, layers.step, layer, units, networks.depth, networks.width, signal_grad_rms, "
+        "weight_grad_norm, saturated_share, twin_units, "
+        f"dead_units / units AS dead, {fan_in} AS fan_in, {silent} AS silent, "
+        f"CASE WHEN layer = 1 THEN 0 ELSE lag({silent}) OVER below END AS silent_below, grad_zeros "
+        "FROM layers JOIN networks USING (cell) JOIN cells USING (cell) "
+        f"WHERE {where} AND layers.step IN (0, networks.steps) "
+        "WINDOW below AS (PARTITION BY cell, layers.step ORDER BY layer)"
+    )
+    zeros = (
+        "CASE WHEN weight_grad_norm > 0 AND isfinite(weight_grad_norm) THEN "
+        "grad_zeros / (units * fan_in) - (1 - (1 - silent) * (1 - silent_below)) END"
+    )
+
+    def most(value: str, name: str) -> str:
+        return f"max({value}) AS {name}, arg_max(layer, {value}) AS {name}_layer"
+
+    hidden = "CASE WHEN layer < depth THEN {} END"
+    return study.execute(
+        "SELECT cell, step, depth, width, "
+        "max(signal_grad_rms) FILTER (layer = 1) AS first, "
+        "max(signal_grad_rms) FILTER (layer = depth - 1) AS last, "
+        f"{most(hidden.format('dead'), 'dead')}, "
+        f"{most(hidden.format('saturated_share'), 'saturated')}, "
+        f"{most(hidden.format('twin_units'), 'twins')}, "
+        f"{most(zeros, 'zeros')} "
+        f"FROM ({layers}) GROUP BY cell, step, depth, width ORDER BY cell, step"
+    ).df()
+
+
+def _when(step: pd.Series) -> np.ndarray:
+    return np.where(step == 0, "start", "end")
+
+
+def band(depth: pd.Series, width: pd.Series) -> pd.Series:
+    """Return the standard deviation over seeds of log10 of layer 1's gradient by the last hidden one's.
+
+    That of one sample of a ReLU network that keeps its gradient, Var ln ‖δ‖² = Σ ln(1 + 5/n): a batch's
+    strays less. Source: Hanin & Nica 2018.
+    """
+    variance = (depth - 2).clip(lower=0) * np.log1p(5.0 / width)
+    return np.sqrt(variance) / (2 * math.log(10))
+
+
+def _gradients(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
+    deep = measured[
+        (measured["depth"] >= 3) & (measured["last"] > 0) & np.isfinite(measured["last"])
+    ]
+    deep = deep[np.isfinite(deep["first"])]
+    with np.errstate(divide="ignore"):
+        decades = np.log10(deep["first"]) - np.log10(deep["last"])
+    bound = thresholds.decades + thresholds.sigmas * band(deep["depth"], deep["width"])
+    for label, sign in (("vanishing", -1), ("exploding", 1)):
+        chosen = sign * decades > bound
+        for cell, when, value, limit in zip(
+            deep["cell"][chosen],
+            _when(deep["step"][chosen]),
+            decades[chosen],
+            sign * bound[chosen],
+            strict=True,
+        ):
+            shown = "nothing" if value == -math.inf else f"10^{value:.1f}"
+            text = f"{shown} of the last hidden layer's gradient, 10^{limit:.1f} allowed"
+            yield cell, label, when, 1, value, limit, text
+
+
+def _dead(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
+    bound = 0.5 + thresholds.dead_sigmas * np.sqrt(0.25 / measured["width"])
+    # of few units all may be silent by chance, and still all of them are
+    chosen = (measured["dead"] > bound) | (measured["dead"] == 1)
+    for row, limit in zip(measured[chosen].itertuples(), bound[chosen], strict=True):
+        when = "start" if row.step == 0 else "end"
+        what = "all units" if row.dead == 1 else f"{row.dead:.0%} of the units"
+        text = f"{what} dead, {min(limit, 1):.0%} allowed"
+        yield row.cell, "dead", when, row.dead_layer, row.dead, limit, text
+
+
+def _saturated(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
+    limit = thresholds.saturated
+    for row in measured[measured["saturated"] > limit].itertuples():
+        when = "start" if row.step == 0 else "end"
+        text = f"{row.saturated:.0%} of the slopes below 1 % of the largest, {limit:.0%} allowed"
+        yield row.cell, "saturated", when, row.saturated_layer, row.saturated, limit, text
+
+
+def _symmetric(measured: pd.DataFrame) -> Iterator[tuple]:  # type: ignore[type-arg]
+    for row in measured[measured["twins"] > 0].itertuples():
+        when = "start" if row.step == 0 else "end"
+        text = f"{row.twins:.0f} of {row.width} units repeat another one"
+        yield row.cell, "symmetric", when, row.twins_layer, row.twins, 0, text
+
+
+def _underflow(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
+    limit = thresholds.zeros
+    for row in measured[measured["zeros"] > limit].itertuples():
+        when = "start" if row.step == 0 else "end"
+        text = f"{row.zeros:.0%} of the weight gradients are 0 as trained and not in float64"
+        yield row.cell, "underflow", when, row.zeros_layer, row.zeros, limit, text
+
+
+def _in_training(study: Study, where: str, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
+    """Yield what is wrong with the course of training: it broke, or nothing was learned."""
+    broken = study.execute(
+        "SELECT cell, first_bad_step, first_bad_layer FROM cells JOIN networks USING (cell) "
+        f"WHERE {where} AND cells.status = 'diverged' ORDER BY cell"
+    ).fetchall()
+    for cell, step, layer in broken:
+        when = "start" if step == 0 else "end"
+        text = f"no finite number from step {step} on"
+        yield cell, "diverged", when, math.nan if layer is None else layer, step, math.nan, text
+    losses = study.execute(
+        "SELECT cell, any_value(CASE WHEN cells.task = 'regression' THEN 1.0 ELSE ln(cells.classes) END) "
+        "AS guess, max(train_loss) FILTER (step = 0) AS first, "
+        "max(train_loss) FILTER (step = networks.steps) AS last, "
+        "max(train_loss) FILTER (4 * step >= networks.steps) "
+        "- min(train_loss) FILTER (4 * step >= networks.steps) AS moved "
+        "FROM curves JOIN networks USING (cell) JOIN cells USING (cell) "
+        f"WHERE {where} AND cells.status = 'ok' AND networks.steps > 0 AND train_loss IS NOT NULL "
+        "GROUP BY cell ORDER BY cell"
+    ).df()
+    constant = losses[["guess", "first"]].min(axis=1)
+    bound = (1 - thresholds.learned) * constant
+    chosen = (losses["last"] >= bound) & (losses["moved"] <= thresholds.moved * constant)
+    for row, limit in zip(losses[chosen].itertuples(), bound[chosen], strict=True):
+        text = f"training loss {row.first:.3g} at the start, {row.last:.3g} at the end"
+        yield row.cell, "stalled", "end", math.nan, row.last, limit, text
+
+
+def _merged(found: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a network and label, in the order of networks and of gravity."""
+    if found.empty:
+        return found
+    times = found.groupby(["cell", "label"])["when"].agg(set)
+    # what was seen last is the evidence
+    last = found.sort_values("when", key=lambda when: when == "end", kind="stable")
+    last = last.groupby(["cell", "label"], as_index=False).last()
+    pairs = zip(last["cell"], last["label"], strict=True)
+    both = [times[pair] == {"start", "end"} for pair in pairs]
+    last["when"] = np.where(both, "both", last["when"])
+    order = {label: place for place, label in enumerate(LABELS)}
+    last = last.assign(grave=last["label"].map(order)).sort_values(["cell", "grave"])
+    return last[COLUMNS].reset_index(drop=True)

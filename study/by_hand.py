@@ -72,9 +72,16 @@ def _prelu(z: Tensor, h: Tensor, *, slope: Tensor) -> None:
 
 def _prelu_chain(gradient: Tensor, z: Tensor, _h: Tensor, *, slope: Tensor) -> None:
     # a sum of two parts, of which one is 0: to choose between them takes ten times as long on a CPU
-    below = aten.threshold_backward(gradient, z.neg(), -torch.finfo(z.dtype).tiny)
+    below = aten.threshold_backward(gradient, z.neg(), -_least(z))
     aten.threshold_backward.grad_input(gradient, z, 0.0, grad_input=gradient)
     gradient.addcmul_(below, slope)
+
+
+def _least(z: Tensor) -> float:
+    """Return the smallest number above 0 that a comparison tells from it."""
+    if not z.is_cuda:  # denormal numbers are flushed to zero
+        return torch.finfo(z.dtype).tiny
+    return 2.0**-149 if z.dtype == torch.float32 else 2.0**-1074
 
 
 def _prelu_learn(gradient: Tensor, z: Tensor, _h: Tensor, *, slope: Tensor) -> dict[str, Tensor]:

@@ -79,12 +79,15 @@ def twins(weight: Tensor, bias: Tensor | None) -> Tensor:
         bias: ``[cell, 1, unit]``.
     """
     rows = weight if bias is None else torch.cat([weight, bias.mT], dim=2)
-    rows = rows / per_cell(power_of_two(rows), rows)
-    products = rows @ rows.mT
+    cells, units, _ = rows.shape
+    norms = norm(rows.flatten(0, 1)).view(cells, units, 1)
+    directions = rows / torch.where(norms > 0, norms, 1.0)
+    products = directions @ directions.mT
     squares = products.diagonal(dim1=1, dim2=2)
-    sums = squares.unsqueeze(1) + squares.unsqueeze(2)
-    twin = sums - 2 * products <= TWIN**2 / 2 * sums
-    known = torch.isfinite(squares.sum(dim=1))
+    apart = squares.unsqueeze(1) + squares.unsqueeze(2) - 2 * products
+    longer = torch.maximum(norms, norms.mT)
+    twin = (apart <= TWIN**2) & ((norms - norms.mT).abs() <= TWIN * longer)
+    known = torch.isfinite(norms).all(dim=(1, 2))
     return torch.where(known, twin.tril(-1).any(dim=2).sum(dim=1), torch.nan)
 
 

@@ -219,7 +219,7 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
 def test_every_figure_is_documented_with_an_example():
     functions = [getattr(figures, name) for name in figures.__all__]
     functions = [one for one in functions if isinstance(one, figures.FigureFunction)]
-    assert len(functions) == 20
+    assert len(functions) == 23
     for one in functions:
         assert one.__doc__.startswith("Draw ")
         assert f'figures.{one.__name__}(open_study("outputs/mine"))' in one.__doc__
@@ -304,6 +304,7 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
             {"depth": 3, "steps": 0},
             [
                 "slope",
+                "theory_slope",
                 "trainability",
                 "rate_map",
                 "update_ratio",

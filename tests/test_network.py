@@ -25,7 +25,7 @@ FLOAT32 = 1e-5
 EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 
 # constant weights take signals to 0 but for rounding, which is what then is measured
-STARTS = [name for name in INITIALIZERS if name != "constant"]
+STARTS = [name for name in INITIALIZERS if name not in ("constant", "critical")]
 
 
 def tolerances(dtype: str, layers: Any) -> Any:

@@ -218,8 +218,8 @@ def test_a_study_of_one_untrained_network_has_a_page_that_says_what_is_not_drawn
     found = write_report(Study(sample.make(tmp_path, [one])))
     text = found.page.read_text(encoding="utf-8")
     assert "no network was trained (steps = 0)" in text
-    # beside those of the start: overview, coverage
-    assert found.figures == 2 + len(figures.START) + len(figures.START_APPENDIX)
+    # beside those of the start: overview, coverage; without networks that are narrow enough to be born dead
+    assert found.figures == 2 + len(figures.START) + len(figures.START_APPENDIX) - 1
     assert found.counts == {"ok": 1, "diverged": 0, "failed": 0, "missing": 0}
 
 

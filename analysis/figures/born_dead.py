@@ -23,17 +23,19 @@ WIDEST = 16
 def table(study: Study) -> pd.DataFrame:
     """Return the share of ReLU networks with a dead layer at the start, by width and depth.
 
-    Columns: ``init, width, depth, networks, dead`` (networks in which no sample of the probe set activates
-    any unit of some hidden layer), ``share, low, high`` (95 % Wilson interval), ``predicted`` (from how
-    alike samples are, layer by layer; NaN where the theory does not speak), ``least`` and ``most`` (the
-    bounds).
+    Columns: ``panel`` (initializer, data and whether there are biases), ``init, data, bias, width, depth,
+    networks, dead`` (networks in which no sample of the probe set activates any unit of some hidden layer),
+    ``share, low, high`` (95 % Wilson interval), ``predicted`` (from how alike samples are, layer by layer),
+    ``least`` and ``most`` (the bounds). NaN where the theory does not speak, and where a bound does not hold:
+    the lower one with biases, both if weights are not drawn around 0.
     """
     found = study.execute(
-        "SELECT init, width, depth, count(*) AS networks, count(*) FILTER (dead) AS dead FROM ("
-        "SELECT networks.init, networks.width, networks.depth, cell, "
+        "SELECT init, data, bias, width, depth, count(*) AS networks, "
+        "count(*) FILTER (dead) AS dead FROM ("
+        "SELECT networks.init, networks.data, networks.bias, networks.width, networks.depth, cell, "
         "bool_or(layers.dead_units = layers.units) AS dead "
-        "FROM networks JOIN layers USING (cell) "
-        "WHERE \"activation.name\" = 'relu' AND networks.width <= ? AND networks.depth >= 2 "
+        "FROM networks JOIN cells USING (cell) JOIN layers USING (cell) "
+        "WHERE cells.activation = 'relu' AND networks.width <= ? AND networks.depth >= 2 "
         "AND start IS NOT NULL AND layers.step = 0 AND layers.layer < networks.depth "
         "GROUP BY ALL) GROUP BY ALL ORDER BY ALL",
         [WIDEST],
@@ -42,34 +44,61 @@ def table(study: Study) -> pd.DataFrame:
         return found
     low, high = wilson(found["dead"].to_numpy(), found["networks"].to_numpy())
     told = _predicted(study)
+    keys = [
+        (row.init, row.data, bool(row.bias), int(row.width), int(row.depth))
+        for row in found.itertuples()
+    ]
+    nothing = (np.nan, True)
+    drawn = [told.get(key, nothing) for key in keys]
+    centred = [key in told for key in keys]
     return found.assign(
+        panel=_panels(found),
         share=found["dead"] / found["networks"],
         low=low,
         high=high,
-        predicted=[
-            told.get((row.init, row.width, row.depth), np.nan) for row in found.itertuples()
+        predicted=[share for share, _ in drawn],
+        least=[
+            least_born_dead(key[3], key[4]) if known and not shifted else np.nan
+            for key, known, (_, shifted) in zip(keys, centred, drawn, strict=True)
         ],
-        least=[least_born_dead(row.width, row.depth) for row in found.itertuples()],
-        most=[most_born_dead(row.width, row.depth) for row in found.itertuples()],
+        most=[
+            most_born_dead(key[3], key[4]) if known else np.nan
+            for key, known in zip(keys, centred, strict=True)
+        ],
     )
 
 
-def _predicted(study: Study) -> dict[tuple[str, int, int], float]:
-    """Return the theory's share of dead networks by initializer, width and depth.
+def _panels(found: pd.DataFrame) -> pd.Series:
+    """Return the initializer of every row, with data and biases where they vary."""
+    panel = found["init"].astype(str)
+    if found["data"].nunique() > 1:
+        panel += ", " + found["data"].astype(str)
+    if found["bias"].nunique() > 1:
+        panel += np.where(found["bias"], "", ", no biases")
+    return panel
+
+
+def _predicted(study: Study) -> dict[tuple[str, str, bool, int, int], tuple[float, bool]]:
+    """Return the theory's share of dead networks, and whether biases are drawn, by what they depend on.
 
     A layer is dead when all its units are; layers die one after the other, as unlike as their samples still
     are.
     """
     found = {}
     for variant in study.starts:
+        [data], [bias] = variant.cells["data"].unique(), variant.cells["bias"].unique()
         for one in predictions(study, variant):
             widths = one.field.widths
             if one.field.phi.name != "relu" or widths is None or one.alike is None:
                 continue
+            if not one.field.weight_variance.all():  # weights of 0 are dead for sure
+                continue
             width, samples = widths[1], one.probe_samples
             first = 1 / samples + (1 - 1 / samples) * min(max(one.alike, 0.0), 1.0)
             dead = dead_share(one.field, first, samples) ** width
-            found[one.init, width, one.depth] = float(-np.expm1(np.log1p(-dead).sum()))
+            share = float(-np.expm1(np.log1p(-dead).sum()))
+            key = (one.init, str(data), bool(bias), width, one.depth)
+            found[key] = (share, bool(one.field.bias_variance.any()))
     return found
 
 
@@ -89,12 +118,12 @@ def born_dead(study: Study, variant: Variant | None = None) -> Drawing:
         raise NotApplicable(f"no ReLU network of at most {WIDEST} units a layer was measured")
     widths = sorted(drawn["width"].unique())
     colours = style.depth_colours([int(width) for width in widths])
-    inits = list(dict.fromkeys(drawn["init"]))
+    panels = list(dict.fromkeys(drawn["panel"]))
     with style.house_style():
-        figure, axes = layout.panel_grid([""], inits, (4.4, 3.2), left=0.6)
-        for init, axis in zip(inits, axes[0], strict=True):
+        figure, axes = layout.panel_grid([""], panels, (4.4, 3.2), left=0.75)
+        for panel, axis in zip(panels, axes[0], strict=True):
             for width in widths:
-                part = drawn[(drawn["init"] == init) & (drawn["width"] == width)]
+                part = drawn[(drawn["panel"] == panel) & (drawn["width"] == width)]
                 _line(axis, part, colours[int(width)])
             axis.set_xlabel("depth (layers with weights)")
         first: Axes = axes[0, 0]
@@ -119,9 +148,9 @@ def born_dead(study: Study, variant: Variant | None = None) -> Drawing:
         "Share of ReLU networks in which no sample of the probe set activates any unit of some hidden "
         "layer, before training: such a network gives every input the same output and can never learn "
         f"({networks(int(drawn['networks'].sum()))}; bars: 95 % Wilson intervals). Shaded: between the lower "
-        "bound for one input without biases and the upper bound for any (Lu et al. 2019). Dotted: estimated "
-        "from how alike the samples of the probe set are in each layer, by mean-field theory, which knows "
-        "nothing of how much few units differ from their mean.",
+        "bound, for one input and no biases, and the upper bound (Lu et al. 2019), where they hold. "
+        "Dotted: estimated from how alike the samples of the probe set are in each layer, by mean-field "
+        "theory, which knows nothing of how much few units differ from their mean.",
         "Lines of the share of networks born dead against depth, one for each width, with bounds.",
         figure,
         drawn,

@@ -34,7 +34,7 @@ TITLE = "Why does the weight gradient not show what the signal gradient shows?"
 LOOKS: dict[str, Any] = {"signal_grad_rms": "-", "weight_grad_norm": (0, (3, 1.5))}
 """How the line of each gradient is dashed."""
 
-INK = "#222222"
+INK = "#777777"
 
 SEEDS_FACE = "#BBBBBB"
 
@@ -95,7 +95,9 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
         if drawn["predicted"].notna().any():
             handles += [
                 Line2D([], [], **THEORY, label="mean-field prediction of the signal gradient"),
-                Patch(facecolor=SEEDS_FACE, alpha=0.5, label="where 19 of 20 seeds should fall"),
+                Patch(
+                    facecolor=SEEDS_FACE, alpha=0.5, label="two standard deviations of its seeds"
+                ),
             ]
         layout.legend_above(
             figure,
@@ -106,9 +108,9 @@ def gradients_by_layer(study: Study, variant: Variant | None = None) -> Drawing:
     return Drawing(
         TITLE,
         f"Both gradients at the start by layer, counted from the input, relative to the last hidden "
-        f"layer, in the deepest networks (depth {deepest}, {networks(count)}): mean of log10 over seeds "
-        "and, as a band, its 95 % Student interval; the axis is linear within ±1 decade and logarithmic "
-        "beyond. Solid: the gradient of the pre-activations; "
+        f"layer, in the deepest networks (depth {deepest}, {networks(count)}): mean of log10 over seeds, "
+        "and of the signal's, as a band, its 95 % Student interval; the axis is linear within ±1 decade and "
+        "logarithmic beyond. Solid: the gradient of the pre-activations; "
         "dashed: that of the weights. The weight gradient of a layer is the signal that enters it times "
         "the gradient that comes back to it. For ReLU and its leaky kin with biases of zero, from "
         "one layer to the next the one grows by the factor by which the other falls: dashed stays flat "
@@ -128,8 +130,10 @@ def _told(drawn: pd.DataFrame) -> str:
     worst = first.loc[first["error"].abs().idxmax()] if first["error"].notna().any() else None
     text = (
         " Dotted: the mean-field prediction for wide layers (Poole et al. 2016, Schoenholz et al. 2017), "
-        "nothing of it fitted; grey: where 19 of 20 seeds of this width should fall (after Hanin & Nica "
-        "2018). The number in a corner is the error at layer 1, measured less predicted, in decades"
+        "nothing of it fitted; grey: two standard deviations of seeds of this width, to leading order "
+        "(after Hanin & Nica 2018; deep narrow networks stray up to half as far again). It takes all "
+        "inputs to be of one length; those that are not shift layer 1 by some hundredths. The number in a "
+        "corner is the error at layer 1, measured less predicted, in decades"
     )
     if worst is None:
         return f"{text}."
@@ -156,6 +160,8 @@ def _panel(axis: Axes, panel: pd.DataFrame, colour: str) -> None:
     for quantity in LOOKS:
         part = panel[panel["quantity"] == quantity]
         ends = {key: _place(part[key]) for key in ("mean", "low", "high")}
+        if quantity == "weight_grad_norm":  # a second band would be taken for that of the theory
+            ends |= {"low": np.nan, "high": np.nan}
         lines.append((part["layer"].to_numpy(), part.assign(**ends)))
     banded_lines(axis, lines, [colour, INK], linestyles=list(LOOKS.values()), linewidths=[2.0, 1.3])
     _theory(axis, panel[panel["quantity"] == "signal_grad_rms"])

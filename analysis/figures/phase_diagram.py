@@ -83,10 +83,10 @@ def phase_diagram(study: Study, variant: Variant | None = None) -> Drawing:
     with style.house_style():
         rows = -(-len(activations) // columns)
         figure, axes = layout.panel_grid(
-            [""] * rows, [""] * columns, (2.3, 1.7), left=0.6, gap=0.32, pad=2.0, bottom=0.85
+            [""] * rows, [""] * columns, (2.3, 1.7), left=0.75, gap=0.32, pad=2.0, bottom=0.85
         )
         for axis in axes.ravel()[len(activations) :]:
-            axis.set_visible(False)
+            axis.remove()
         for activation, axis in zip(activations, axes.ravel(), strict=False):
             decades = log_chi_plane(settings[activation], scales**2, biases**2) / (2 * math.log(10))
             axis.set_title(activation, color=style.colours(activations)[activation])
@@ -104,14 +104,15 @@ def phase_diagram(study: Study, variant: Variant | None = None) -> Drawing:
         first.set_ylim(-0.04 * biases[-1], biases[-1])
         ticks = [tick for tick in (0.01, 0.1, 1.0, 10.0, 100.0) if scales[0] <= tick <= scales[-1]]
         first.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-        for axis in axes[-1]:
+        for axis in axes.ravel()[: len(activations)][-columns:]:
+            axis.tick_params(labelbottom=True)
             axis.set_xlabel("weight scale σ_w")
         for axis in axes[:, 0]:
             axis.set_ylabel("bias scale σ_b")
         bar = layout.bar_above(
             figure,
             style.matplotlib.cm.ScalarMappable(norm, style.diverging()),
-            "decades that the gradient gains (+) or loses (−) per layer, at most 1; black line: none, χ = 1",
+            "decades gained (+) or lost (−) per layer; black: none",
         )
         at = [-1.0, -0.3, -0.1, 0.0, 0.1, 0.3, 1.0]
         bar.set_xticks(at, labels=[f"{tick:+g}".replace("-", "−") if tick else "0" for tick in at])

@@ -30,7 +30,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
 
     Columns: ``activation, init, depth``; ``mean, low, high, networks, undefined`` of the measured slope as in
     the figure of slopes; ``predicted``, by least squares through the same layers; ``error``, measured less
-    predicted. Only conditions of which the theory speaks.
+    predicted. Both NaN where the theory does not speak of a condition.
     """
     measured = measured_slopes(study, variant)
     told = by_layer([one for one in predictions(study, variant) if one.depth >= 4], spread=False)
@@ -38,7 +38,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
         {**dict(zip(AXES, key, strict=True)), "predicted": _slope(part)}
         for key, part in told.groupby(AXES)
     ]
-    both = measured.merge(pd.DataFrame(fitted, columns=[*AXES, "predicted"]), on=AXES)
+    both = measured.merge(pd.DataFrame(fitted, columns=[*AXES, "predicted"]), on=AXES, how="left")
     return both.assign(error=both["mean"] - both["predicted"])
 
 
@@ -68,7 +68,7 @@ def theory_slope(study: Study, variant: Variant | None = None) -> Drawing:
     activations = in_order(known["activation"], style.ACTIVATIONS)
     colours, markers = style.colours(activations), style.markers(activations)
     with style.house_style():
-        figure, axes = layout.panel_grid([""], [""], (4.6, 4.2), left=0.6)
+        figure, axes = layout.panel_grid([""], [""], (4.6, 4.2), left=0.8)
         axis: Axes = axes[0, 0]
         limit = 1.6 * float(known[["mean", "predicted"]].abs().to_numpy().max())
         for scale in (axis.set_xscale, axis.set_yscale):
@@ -89,7 +89,7 @@ def theory_slope(study: Study, variant: Variant | None = None) -> Drawing:
             ticked.set_ticks(ticks, labels=[f"{tick:g}".replace("-", "−") for tick in ticks])
             ticked.set_minor_locator(style.matplotlib.ticker.NullLocator())
         axis.set_xlabel("predicted decades per layer towards the input")
-        axis.set_ylabel("measured")
+        axis.set_ylabel("measured decades per layer")
         handles = [
             Line2D([], [], color=colours[a], marker=markers[a], linestyle="none", label=a)
             for a in activations

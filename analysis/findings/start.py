@@ -51,6 +51,7 @@ def _foretold(slopes: pd.DataFrame) -> list[Finding]:
     if known.empty:
         return []
     close = int((known["error"].abs() <= FORETOLD).sum())
+    silent = len(slopes) - len(known)
     text = (
         f"Mean-field theory, which fits nothing, foretells how fast the gradient vanishes or explodes to "
         f"{FORETOLD:g} decades per layer in {close} of {several(len(known), 'condition')}"
@@ -62,6 +63,8 @@ def _foretold(slopes: pd.DataFrame) -> list[Finding]:
             f"{worst['depth']}: {signed(worst['mean'], '+', 3)} measured, "
             f"{signed(worst['predicted'], '+', 3)} predicted"
         )
+    if silent:
+        text += f"; of {several(silent, 'condition')} more it does not speak"
     return [Finding(text + ".", "theory_slope")]
 
 

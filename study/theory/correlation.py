@@ -12,8 +12,8 @@ from study.theory.expectation import Array
 from study.theory.moments import Phi, moments
 from study.theory.pairs import pair_means
 
-NEARLY_SAME = 1 - 1e-6
-"""A correlation next to 1 at which the map is looked at from below."""
+CRITICAL = 1e-5
+"""A slope that is nearer to 1 counts as 1: pairs are known to some 1e-8."""
 
 
 def correlation_above(
@@ -75,32 +75,30 @@ def correlation_scale(
 ) -> tuple[float, float]:
     """Return the correlation c* that samples go to at ln q, and ξ_c = −1 / ln of the map's slope there.
 
-    ξ_c is infinite where samples approach c* by a power of depth, as with ReLU. Source: Schoenholz et al.
-    2017, eq. 7 to 9.
+    ξ_c is infinite where samples approach c* by a power of depth, as with ReLU, or not at all: c* is NaN
+    where every correlation stays as it is. Source: Schoenholz et al. 2017, eq. 7 to 9.
     """
 
     def above(correlation: float) -> float:
         return correlation_above(phi, log_q, correlation, weight_variance, bias_variance)
 
-    same = 1.0
-    if above(NEARLY_SAME) < NEARLY_SAME - 1e-12:
-        low = above(0.0)
-        same = (
-            0.0
-            if abs(low) < 1e-12
-            else float(
-                optimize.brentq(lambda c: above(c) - c, min(low, 0.0), NEARLY_SAME, xtol=1e-12)
-            )
-        )
     own = pair_means(phi, log_q, 1.0)[0]
     bias = bias_variance * math.exp(-log_q) if bias_variance > 0 else 0.0
-    slopes = (
-        math.exp(moments(phi, log_q).log_slope) if same == 1.0 else pair_means(phi, log_q, same)[1]
-    )
     growth = weight_variance * own + bias
     if not growth > 0:
         return 1.0, 0.0
-    slope = weight_variance * slopes / growth
+    same = 1.0
+    slope = weight_variance * math.exp(moments(phi, log_q).log_slope) / growth
+    if slope > 1 + CRITICAL:
+        # the map leaves 1 steeper than the diagonal, so that it meets it below
+        low, high = above(0.0), 1 - (slope - 1) / 100
+        if abs(low) < 1e-12:
+            same = 0.0
+        elif above(high) < high:
+            same = float(optimize.brentq(lambda c: above(c) - c, min(low, 0.0), high, xtol=1e-12))
+        slope = weight_variance * pair_means(phi, log_q, same)[1] / growth
+    elif abs(above(0.5) - 0.5) < 1e-10:
+        return math.nan, math.inf  # a linear map keeps every correlation
     if slope <= 0:
         return same, 0.0
-    return same, math.inf if abs(slope - 1) < 1e-9 else -1.0 / math.log(slope)
+    return same, math.inf if slope > 1 - CRITICAL else -1.0 / math.log(slope)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ FURTHEST = 700.0
 """ln q beyond which the fixed point is said to be 0 or infinite: the ends of float64."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MeanField:
     """What the theory predicts of one kind of network.
 
@@ -57,9 +57,15 @@ class MeanField:
     bias_variance: Array
     q0: float
     widths: tuple[int, ...] | None
-    log_q: Array = field(repr=False)
-    log_chi: Array = field(repr=False)
-    kurtosis: Array = field(repr=False)
+    log_q: Array
+    log_chi: Array
+    kurtosis: Array
+
+    def __repr__(self) -> str:
+        return (
+            f"<mean field of {self.phi.name}, depth {self.depth}: q* = {self.q_star:.4g}, "
+            f"χ(q*) = {self.chi_star:.4g}>"
+        )
 
     @property
     def depth(self) -> int:
@@ -88,11 +94,7 @@ class MeanField:
         Raises:
             SettingError: there is no such layer.
         """
-        for name, layer in (("lower", lower), ("upper", upper)):
-            if not 1 <= layer <= self.depth:
-                raise SettingError(
-                    f"cannot predict the gradient at {name}={layer}: layers are 1 to {self.depth}."
-                )
+        self._check_layers(lower, upper)
         if lower > upper:
             return -self.log10_gradient_ratio(upper, lower)
         return float(self.log_chi[lower - 1 : upper - 1].sum()) / (2 * math.log(10))
@@ -123,7 +125,7 @@ class MeanField:
 
     @property
     def c_star(self) -> float:
-        """The correlation that two samples' z go to at the fixed point."""
+        """The correlation that two samples' z go to at the fixed point; NaN where all stay as they are."""
         return self._correlated[0]
 
     @property
@@ -164,6 +166,9 @@ class MeanField:
     ) -> float:
         """Return the standard deviation over seeds of the log10 gradient ratio at finite width.
 
+        To leading order in 1/n. Seeds of deep narrow networks stray further: a batch's gradient in a ReLU
+        network of depth 17 and width 64 by 1.4 times as much.
+
         Args:
             lower: as for `log10_gradient_ratio`.
             upper: likewise.
@@ -174,8 +179,10 @@ class MeanField:
         Raises:
             SettingError: widths are not known, or ``first`` is missing or not possible.
         """
-        known = self.widths if widths is None else widths
-        if known is None or len(known) != self.depth + 1:
+        self._check_layers(lower, upper)
+        lower, upper = min(lower, upper), max(lower, upper)
+        known = self.widths if widths is None else _widths(widths, self.depth)
+        if known is None:
             raise SettingError(
                 f"cannot predict the spread over seeds without widths: give {self.depth + 1} numbers, "
                 "inputs, units of each layer and outputs."
@@ -192,6 +199,14 @@ class MeanField:
             together = self._correlations(check_first(first, samples))
             variance = variance_of_batch(self, lower, upper, units, samples, together, known[-1])
         return math.sqrt(variance) / (2 * math.log(10))
+
+    def _check_layers(self, lower: int, upper: int) -> None:
+        for name, layer in (("lower", lower), ("upper", upper)):
+            if not isinstance(layer, int | np.integer) or not 1 <= layer <= self.depth:
+                raise SettingError(
+                    f"cannot predict the gradient at {name}={layer}: layers are whole numbers from 1 to "
+                    f"{self.depth}."
+                )
 
     def _correlations(self, first: float) -> Array:
         return correlations(self.phi, self.log_q, first, self.weight_variance, self.bias_variance)
@@ -219,7 +234,7 @@ class MeanField:
         """ln q* and ln χ at it."""
         place = self._repeated
         variance, bias = self.weight_variance[place], self.bias_variance[place]
-        log_q = fixed_point(self.phi, variance, bias, self.q0)
+        log_q = _drawn_to(self.phi, variance, bias, float(self.log_q[0]))
         return log_q, _log(variance) + moments(self.phi, log_q).log_slope
 
 
@@ -251,21 +266,16 @@ def mean_field(
         if np.ndim(weight_variance) == 0:
             raise SettingError("cannot predict without a depth: give depth, at least 1.")
         depth = len(weight_variance)  # type: ignore[arg-type]
-    if not (isinstance(depth, int | np.integer) and depth >= 1):
+    if isinstance(depth, bool) or not (isinstance(depth, int | np.integer) and depth >= 1):
         raise SettingError(
             f"cannot predict with depth={depth}: it must be a whole number from 1 on."
         )
     weights = _by_layer("weight_variance", weight_variance, depth)
     biases = _by_layer("bias_variance", bias_variance, depth)
-    _by_layer("q0", q0, 1)
+    [q0] = _by_layer("q0", q0, 1)
     ratios = np.ones(depth)
     if widths is not None:
-        widths = tuple(int(width) for width in widths)
-        if len(widths) != depth + 1 or min(widths) < 1:
-            raise SettingError(
-                f"cannot predict with widths={list(widths)}: {depth + 1} numbers from 1 on are needed, "
-                "inputs, units of each layer and outputs."
-            )
+        widths = _widths(widths, depth)
         # the mean square of a unit's gradient: fan_out weights feed it, of variance σ_w² / fan_in
         ratios[:-1] = np.array(widths[2:]) / np.array(widths[1:-1])
     log_q, log_chi, kurtosis = np.empty(depth), np.empty(depth), np.empty(depth)
@@ -278,6 +288,22 @@ def mean_field(
         log_chi[layer] = _log(above) + found.log_slope + math.log(ratios[layer])
         kurtosis[layer] = found.kurtosis
     return MeanField(phi, weights, biases, float(q0), widths, log_q, log_chi, kurtosis)
+
+
+def _widths(given: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Return the units of every layer, the inputs before them.
+
+    Raises:
+        SettingError: they are not as many whole numbers from 1 on as there are.
+    """
+    widths = tuple(given)
+    whole = all(isinstance(width, int | np.integer) and width >= 1 for width in widths)
+    if len(widths) != depth + 1 or not whole:
+        raise SettingError(
+            f"cannot predict with widths={list(widths)}: {depth + 1} numbers from 1 on are needed, inputs, "
+            "units of each layer and outputs."
+        )
+    return tuple(int(width) for width in widths)
 
 
 def _by_layer(name: str, given: Numbers, depth: int) -> Array:
@@ -308,16 +334,27 @@ def fixed_point(phi: Phi, weight_variance: float, bias_variance: float, q0: floa
         q0: mean square of the inputs.
     """
 
+    return _drawn_to(
+        phi,
+        weight_variance,
+        bias_variance,
+        _added(_log(weight_variance) + _log(q0), _log(bias_variance)),
+    )
+
+
+def _drawn_to(phi: Phi, weight_variance: float, bias_variance: float, start: float) -> float:
+    """Return what ln q goes to from layer to layer, from ``start`` on."""
+
     def step(log_q: float) -> float:
         """How far one layer moves ln q."""
         above = _log(weight_variance) + moments(phi, log_q).log_square
         return _added(above, _log(bias_variance)) - log_q
 
-    start = _added(_log(weight_variance) + _log(q0), _log(bias_variance))
     if start == -math.inf:
         start = _added(_log(weight_variance) + moments(phi, start).log_square, _log(bias_variance))
         if start == -math.inf:
             return start
+    start = min(max(start, 1 - FURTHEST), FURTHEST - 1)
     first = step(start)
     if abs(first) <= FLAT:
         return start
@@ -354,9 +391,9 @@ def critical_weight_variance(
     Raises:
         SettingError: an argument is not allowed.
     """
-    _by_layer("bias_variance", bias_variance, 1)
-    _by_layer("q0", q0, 1)
-    return _critical(Phi(activation), float(bias_variance), float(q0))
+    [bias] = _by_layer("bias_variance", bias_variance, 1)
+    [start] = _by_layer("q0", q0, 1)
+    return _critical(Phi(activation), float(bias), float(start))
 
 
 @functools.lru_cache(maxsize=256)
@@ -378,9 +415,10 @@ def _critical(phi: Phi, bias_variance: float, q0: float) -> float | None:
     roots = [
         float(optimize.brentq(excess, low, high, xtol=1e-13))
         for low, high, left, right in zip(grid, grid[1:], found, found[1:], strict=False)
-        if left * right < 0 and max(abs(left), abs(right)) > 1e-6
+        if left * right < 0 and max(abs(left), abs(right)) > 1e-9
     ]
-    if bias_variance == 0 and phi.at_zero()[0] == 0:
+    if phi.at_zero()[0] == 0:
+        # of a bias next to nothing the fixed point is next to 0
         roots.append(-math.inf)
     for root in sorted(roots, reverse=True):
         slope = moments(phi, root).log_slope
@@ -389,7 +427,7 @@ def _critical(phi: Phi, bias_variance: float, q0: float) -> float | None:
         variance = math.exp(-slope)
         reached = fixed_point(phi, variance, bias_variance, q0)
         # an activation proportional to |z| keeps every q: any is its fixed point
-        if abs(_log(variance) + moments(phi, reached).log_slope) < 1e-6:
+        if reached < math.inf and abs(_log(variance) + moments(phi, reached).log_slope) < 1e-6:
             return variance
     return None
 

@@ -6,15 +6,21 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from study import activations
 from study.activations import ACTIVATIONS
 from study.errors import SettingError, nearest
+from study.later import Later
 from study.registry import parameters
 from study.theory.expectation import Array, NotIntegrableError, mean_over_gaussian, scales_around
+
+if TYPE_CHECKING:
+    import torch
+else:  # a report that predicts nothing does without it
+    torch = Later("torch")
 
 LARGEST_LOG = 2 * math.log(1e140)
 """Of q at which moments are taken: beyond, squares leave float64, and every activation is what it is here,
@@ -48,9 +54,9 @@ class Phi:
     """
 
     def __init__(self, chosen: str | Mapping[str, Any]) -> None:
-        settings = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
-        name = settings["name"]
-        if name not in ACTIVATIONS:
+        settings = dict(chosen) if isinstance(chosen, Mapping) else {"name": chosen}
+        name = settings.get("name")
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             raise SettingError(
                 f"cannot predict activation={name}: allowed are {', '.join(sorted(ACTIVATIONS))}"
                 f"{nearest(str(name), ACTIVATIONS)}."
@@ -63,7 +69,12 @@ class Phi:
             raise SettingError(
                 f"cannot predict activation={name} with {unknown[0]}: its arguments are {allowed}."
             )
-        self.name = str(name)
+        for key, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise SettingError(
+                    f"cannot predict activation={name} with {key}={value}: it must be a number."
+                )
+        self.name = name
         self.arguments = tuple(sorted({**entry.parameters, **given}.items()))
         self.kinks = entry.extra.kinks
         self._function = entry.function
@@ -97,17 +108,17 @@ class Phi:
             )
         return h.detach().numpy().reshape(z.shape), slope.numpy().reshape(z.shape)
 
-    @functools.cached_property
+    @property
     def slopes_of_two_lines(self) -> tuple[float, float] | None:
-        """φ'(z) above and below 0 where φ is two straight lines that meet in 0; else None."""
-        z = np.array([1e-3, 0.7, 1.0, 40.0])
-        found = []
-        for sign in (1.0, -1.0):
-            values, slopes = self(sign * z)
-            if not (slopes == slopes[0]).all() or not np.allclose(values, slopes * sign * z, 1e-15):
-                return None
-            found.append(float(slopes[0]))
-        return found[0], found[1]
+        """φ'(z) above and below 0 of those of ours that are two straight lines meeting in 0; else None."""
+        arguments = dict(self.arguments)
+        if self._function is activations.relu:
+            return 1.0, 0.0
+        if self._function is activations.leaky_relu:
+            return 1.0, float(arguments["negative_slope"])
+        if self._function is activations.prelu:
+            return 1.0, float(arguments["slope"])
+        return (1.0, 1.0) if self._function is activations.identity else None
 
     def at_zero(self) -> tuple[float, float]:
         """Return φ(0) and the root mean square of its slopes on both sides of 0."""

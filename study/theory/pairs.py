@@ -26,7 +26,7 @@ def pair_means(phi: Phi, log_q: float, correlation: float) -> tuple[float, float
     """Return E[φ(u)φ(v)] / q, E[φ'(u)φ'(v)] and E[φ'(u)²φ'(v)²], to about 1e-7 of each.
 
     The cuts are fixed: an activation that swings many times within a standard deviation, as sine does at
-    large q, is not followed.
+    large q, is not followed, and one with a kink that its traits do not tell of only to a percent or so.
 
     Args:
         phi: the activation.

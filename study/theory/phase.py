@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from study.errors import SettingError
 from study.theory.expectation import Array
 from study.theory.moments import Phi, moments
 
@@ -28,7 +29,13 @@ def log_chi_plane(
         bias_variances: Var(b).
     """
     phi = Phi(activation)
-    found = [moments(phi, float(log_q)) for log_q in GRID]
+    found = []
+    for log_q in GRID:
+        try:
+            found.append(moments(phi, float(log_q)))
+        except SettingError:  # of sine at z in the thousands, where its signal never is
+            break
+    grid = GRID[: len(found)]
     squares = np.array([one.log_square for one in found])
     slopes = np.array([one.log_slope for one in found])
     plane = np.empty((len(bias_variances), len(weight_variances)))
@@ -37,30 +44,30 @@ def log_chi_plane(
         for column, weight in enumerate(weight_variances):
             log_weight = math.log(weight)
             start = np.logaddexp(log_weight, log_bias)
-            steps = np.logaddexp(log_weight + squares, log_bias) - GRID
-            log_q = _attractor(steps, float(start))
-            plane[row, column] = log_weight + np.interp(log_q, GRID, slopes)
+            steps = np.logaddexp(log_weight + squares, log_bias) - grid
+            log_q = _attractor(grid, steps, float(start))
+            plane[row, column] = log_weight + np.interp(log_q, grid, slopes)
     return plane
 
 
-def _attractor(steps: Array, start: float) -> float:
+def _attractor(grid: Array, steps: Array, start: float) -> float:
     """Return the first zero of the steps on the grid on the side to which they lead from the start."""
-    first = float(np.interp(start, GRID, steps))
+    first = float(np.interp(start, grid, steps))
     if abs(first) < 1e-9:
         return start
     if first > 0:
-        beyond = np.flatnonzero((start <= GRID) & (steps <= 0))
+        beyond = np.flatnonzero((start <= grid) & (steps <= 0))
         if not len(beyond):
-            return float(GRID[-1])
+            return float(grid[-1])
         high = int(beyond[0])
         low = high - 1
     else:
-        beyond = np.flatnonzero((start >= GRID) & (steps >= 0))
+        beyond = np.flatnonzero((start >= grid) & (steps >= 0))
         if not len(beyond):
-            return float(GRID[0])
+            return float(grid[0])
         low = int(beyond[-1])
         high = low + 1
-    if low < 0 or high >= len(GRID) or steps[low] == steps[high]:
-        return float(GRID[min(max(low, 0), len(GRID) - 1)])
+    if low < 0 or high >= len(grid) or steps[low] == steps[high]:
+        return float(grid[min(max(low, 0), len(grid) - 1)])
     share = steps[low] / (steps[low] - steps[high])
-    return float(GRID[low] + share * (GRID[high] - GRID[low]))
+    return float(grid[low] + share * (grid[high] - grid[low]))

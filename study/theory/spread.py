@@ -14,6 +14,9 @@ from study.theory.pairs import pair_means
 if TYPE_CHECKING:
     from study.theory.field import MeanField
 
+LEAST_FACTOR = 1e-6
+"""Of a covariance: two samples that no unit of a narrow layer lets through together have none."""
+
 
 def variance_of_one(field: MeanField, lower: int, upper: int, widths: Array) -> float:
     """Return Var(ln ‖δ‖²) of one sample's gradient at ``lower`` against that at ``upper``.
@@ -54,7 +57,7 @@ def variance_of_batch(
     kinds = [(1.0, 1.0)]  # share of pairs, squared cosine of their gradients at the output layer
     if outputs > 1:
         kinds = [(1 / outputs, 1.0), (1 - 1 / outputs, 1.0 / (outputs - 1) ** 2)]
-    second = math.exp(variance_of_one(field, lower, upper, widths)) / samples
+    parts = [variance_of_one(field, lower, upper, widths) - math.log(samples)]
     for share, cosine in kinds:
         total = 0.0
         for layer in range(field.depth - 2, lower - 2, -1):
@@ -65,11 +68,11 @@ def variance_of_batch(
                 return math.nan
             slopes, squares = slopes * math.exp(-log_slope), squares * math.exp(-2 * log_slope)
             units = widths[layer]
-            together = (squares * (1 + 2 * cosine) - 1) / units
+            together = max((squares * (1 + 2 * cosine) - 1) / units, LEAST_FACTOR - 1)
             if layer < upper - 1:
                 total += math.log1p(together)
             # products of random matrices turn all gradients to the same few directions
             kept = slopes**2 * cosine
             cosine = (kept + (squares * (1 + 2 * cosine) - kept) / units) / (1 + together)
-        second += (1 - 1 / samples) * share * math.exp(total)
-    return math.log(second)
+        parts.append(total + math.log((1 - 1 / samples) * share))
+    return max(0.0, float(np.logaddexp.reduce(parts)))

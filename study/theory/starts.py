@@ -18,8 +18,10 @@ from study.registry import parameters
 from study.theory.expectation import Array
 from study.theory.field import MeanField, mean_field
 
-ENOUGH = 2**14
-"""Weights from which the variance of a layer is taken; smaller layers are drawn more than once."""
+ENOUGH = 2**12
+"""Weights from which the variance of a layer is taken at least; smaller layers are drawn more often."""
+
+LEAST_DRAWS = 4
 
 OFF_CENTRE = 6.0
 """Standard errors of their mean by which weights may miss 0."""
@@ -42,13 +44,15 @@ def predict(settings: Mapping[str, Any], inputs: int, outputs: int, q0: float = 
     depth, width = settings["depth"], settings["width"]
     widths = (inputs, *[width] * (depth - 1), outputs)
     chosen = canonical_json([settings["init"], settings["activation"]])
-    # only the first and the last layer differ in shape from the others
+    name = settings["init"]["name"]
+    # one of the user's own may treat every layer in its own way; ours go by shape alone
+    own = name in INITIALIZERS and INITIALIZERS[name].code is not None
     found = [
         variances(
             chosen,
             widths[layer],
             widths[layer + 1],
-            layer + 1 if layer in (0, 1, depth - 1) else 2,
+            layer + 1 if own or layer in (0, depth - 1) else 2,
             depth,
         )
         for layer in range(depth)
@@ -86,12 +90,14 @@ def variances(
         )
     rule, keywords = INITIALIZERS[name].function, parameters(init)
     random = np.random.default_rng(0)
-    times = -(-ENOUGH // (fan_in * fan_out))
+    times = max(LEAST_DRAWS, -(-ENOUGH // (fan_in * fan_out)))
+    drawn = random.permutation(_quantiles(times * fan_in * fan_out))
+    offsets = random.permutation(_quantiles(times * fan_out)).reshape(times, fan_out)
     weights, biases = [], []
-    for _ in range(times):
+    for draw_weight, draw_bias in zip(drawn.reshape(times, fan_out, fan_in), offsets, strict=True):
         draw = LayerDraw(
-            weight=random.permutation(_quantiles(fan_in * fan_out)).reshape(fan_out, fan_in),
-            bias=random.permutation(_quantiles(fan_out)),
+            weight=draw_weight,
+            bias=draw_bias,
             layer=layer,
             depth=depth,
             activation=activation,
@@ -112,8 +118,6 @@ def variances(
 
 @functools.lru_cache(maxsize=64)
 def _quantiles(count: int) -> Array:
-    """Return that many numbers that stand for the standard normal distribution, of variance 1."""
-    if count == 1:
-        return np.ones(1)
+    """Return that many numbers, at least two, that stand for the standard normal distribution."""
     numbers: Array = special.ndtri((np.arange(count) + 0.5) / count)
     return numbers / math.sqrt(float(np.mean(numbers**2)))

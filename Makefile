@@ -61,6 +61,11 @@ bench: install ## the product against its peers and bare products (half an hour)
 bench-scale: install ## time and memory of a report of 100,000 simulated networks; writes benchmarks/results
 	$(BIN)/python -m benchmarks.report_scale
 
+.PHONY: bench-diagnosis
+bench-diagnosis: install ## how often the labels of the diagnosis are right (minutes); writes benchmarks/results and README
+	$(BIN)/python -m benchmarks.diagnosis
+	$(BIN)/python -m benchmarks.readme README.md
+
 .PHONY: docs
 docs: install ## write docs/schema.md from the schema
 	$(BIN)/python -m study.schema > docs/schema.md

@@ -21,6 +21,10 @@ USUAL_SEEDS = 1.96
 """Standard deviations within which 19 of 20 seeds fall."""
 
 
+DIGITS = 4
+"""Decimals of predicted decades: the theory is right to two or three."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The theory of one condition.
@@ -105,10 +109,10 @@ def by_layer(predicted: list[Prediction], spread: bool) -> pd.DataFrame:
                 "init": one.init,
                 "depth": one.depth,
                 "layer": layer,
-                "predicted": one.relative(layer),
+                "predicted": round(one.relative(layer), DIGITS),
             }
             if spread:
-                row["spread"] = one.spread(layer)
+                row["spread"] = round(one.spread(layer), DIGITS)
             rows.append(row)
     columns = ["activation", "init", "depth", "layer", "predicted", *(["spread"] if spread else [])]
     return pd.DataFrame(rows, columns=columns)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.readme README.md``: what the README says about speed, from the benchmark's JSON."""
+"""``python -m benchmarks.readme README.md``: what the README says about speed and diagnosis, from JSON."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from analysis.readme import write
 from study.errors import StoreError
 
 BEGIN, END = "<!-- speed: begin (make bench) -->", "<!-- speed: end -->"
+
+DIAGNOSIS_BEGIN = "<!-- diagnosis: begin (make bench-diagnosis) -->"
+DIAGNOSIS_END = "<!-- diagnosis: end -->"
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -117,14 +120,45 @@ def text() -> str:
     return "\n".join([*engine(cpu), "", *launchers(cpu), gpu(read("engine-gpu.json"))])
 
 
+def diagnosis() -> str:
+    """Return how often the labels are right, on the part of the bench that thresholds were not set on.
+
+    Raises:
+        StoreError: it was not measured yet.
+    """
+    found = read("diagnosis.json")["reporting"]
+    heads = list(found["labels"])
+    lines = [
+        "| planted | networks | " + " | ".join(heads) + " | no label |",
+        "|---" * (len(heads) + 3) + "|",
+    ]
+    for kind, row in found["kinds"].items():
+        cells = [kind, row["networks"], *(row[head] or "" for head in [*heads, "none"])]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    shares = [
+        f"{label} {row['found']} of {row['networks']}" for label, row in found["labels"].items()
+    ]
+    healthy, unplanted = found["healthy"], found["unplanted"]
+    lines += [
+        "",
+        f"Found of those that were planted: {', '.join(shares)}. False alarms: "
+        f"{healthy['with_a_label']} of {healthy['networks']} healthy networks has any label. Of "
+        f"{unplanted['learned']} starts from the grid that learn in ten times the steps in float64, "
+        f"{unplanted['learned_with_a_label']} has one; of {unplanted['learned_nothing']} that learn "
+        f"nothing, {unplanted['learned_nothing_with_a_label']} have; {unplanted['between']} are between.",
+    ]
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the section into a file between its marks; return 0, or 2 after the user's error."""
+    """Write both sections into a file between their marks; return 0, or 2 after the user's error."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.readme",
         description="Write what the benchmark measured into a file, between its marks.",
     )
     parser.add_argument("file", type=Path, help="the file with the marks")
-    return write(parser.parse_args(arguments).file, BEGIN, END, text)
+    file = parser.parse_args(arguments).file
+    return write(file, BEGIN, END, text) or write(file, DIAGNOSIS_BEGIN, DIAGNOSIS_END, diagnosis)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def _line(axis: Axes, part: pd.DataFrame, colour: tuple[float, float, float]) ->
     axis.fill_between(
         part["depth"], part["least"], part["most"], color=colour, alpha=0.18, linewidth=0
     )
-    axis.plot(part["depth"], part["predicted"], **THEORY)
+    axis.plot(part["depth"], part["predicted"], **{**THEORY, "color": colour})
     axis.vlines(part["depth"], part["low"], part["high"], color=colour, linewidth=1.4)
     axis.plot(
         part["depth"], part["share"], "o", color=colour, markersize=5, markeredgecolor="white"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from analysis import layout, style
@@ -21,7 +22,7 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.predictions import by_layer, predictions
+from analysis.predictions import DIGITS, by_layer, predictions
 from study.schema import column
 
 AXES = ["activation", "init", "depth", "layer"]
@@ -165,13 +166,17 @@ def _with_theory(study: Study, variant: Variant, drawn: pd.DataFrame) -> pd.Data
     told = by_layer(predictions(study, variant), spread=False)
     last = drawn.loc[drawn["layer"] == drawn["depth"] - 1, [*AXES[:3], "mean"]]
     from_last = told.merge(last, on=AXES[:3])
-    from_last["predicted"] += from_last.pop("mean")
+    from_last["predicted"] = (from_last["predicted"] + from_last.pop("mean")).round(DIGITS)
     return drawn.merge(from_last, how="left", on=AXES)
 
 
 def _theory(axis: Axes, panel: pd.DataFrame) -> None:
-    for _, part in panel.groupby("depth"):
-        axis.plot(part["layer"], part["predicted"], **THEORY)
+    paths = [
+        part[["layer", "predicted"]].dropna().to_numpy()[:: max(1, len(part) // 8)]
+        for _, part in panel.groupby("depth")
+    ]
+    look = {"linewidths": THEORY["linewidth"], "linestyles": [THEORY["linestyle"]]}
+    axis.add_collection(LineCollection(paths, colors=THEORY["color"], **look), False)
 
 
 def _scale(axes: np.ndarray, drawn: pd.DataFrame, log: bool) -> None:

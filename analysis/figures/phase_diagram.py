@@ -21,8 +21,13 @@ from study.theory.phase import log_chi_plane
 
 TITLE = "Which starts lie at the edge between vanishing and exploding?"
 
-ACROSS, UP = 81, 33
+ACROSS, UP = 61, 17
 """Points of the plane that are drawn."""
+
+LEVELS = sorted(
+    sign * level for level in (0.0125, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0) for sign in (-1, 1)
+)
+"""Decades between which the colour is one: beside 0 the palest, within 0.4 decades over 32 layers."""
 
 LEAST_BIAS = 0.5
 """The plane goes up to this σ_b at least."""
@@ -90,9 +95,9 @@ def phase_diagram(study: Study, variant: Variant | None = None) -> Drawing:
         for activation, axis in zip(activations, axes.ravel(), strict=False):
             decades = log_chi_plane(settings[activation], scales**2, biases**2) / (2 * math.log(10))
             axis.set_title(activation, color=style.colours(activations)[activation])
-            axis.pcolormesh(
-                scales, biases, np.clip(decades, -1, 1), cmap=style.diverging(), norm=norm,
-                shading="gouraud", rasterized=True,
+            axis.contourf(
+                scales, biases, np.clip(decades, -1, 1), levels=LEVELS, cmap=style.diverging(),
+                norm=norm,
             )  # fmt: skip
             line = critical_line(settings[activation], scales, biases, decades)
             axis.plot(line, biases, color="black", linewidth=1.6)

@@ -29,6 +29,9 @@ from study.store import Commit, Store, final_commits
 KEPT_BITS = 16
 """Significant bits of a quantity of a layer: a relative error of at most 1.6e-5, which no figure shows."""
 
+SMALLEST = 19
+"""Level of zstd: some seconds for a few per cent, of what is written once and kept."""
+
 ORDER = {"cells": ("cell",), "curves": ("cell", "step"), "layers": ("cell", "step", "layer")}
 
 
@@ -56,7 +59,7 @@ def publish(source: Path, target: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         # beside the target, which appears only once it is whole
         with tempfile.TemporaryDirectory(prefix=f"{target.name}.new-", dir=target.parent) as place:
-            copy = Store(Path(place) / target.name)
+            copy = Store(Path(place) / target.name, compression=SMALLEST)
             networks = _copy(store, copy)
             copy.staging.rmdir()  # git keeps no empty folders, and nothing is written here again
             os.rename(copy.folder, target)

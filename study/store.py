@@ -100,10 +100,12 @@ class Store:
 
     Args:
         folder: ``outputs/<study name>``.
+        compression: level of zstd.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, compression: int = 9) -> None:
         self.folder = Path(folder)
+        self.compression = compression
         self.plans = self.folder / "plans"
         self.records = self.folder / "records"
         self.commits = self.folder / "commits"
@@ -209,7 +211,7 @@ class Store:
                 table,
                 path,
                 compression="zstd",
-                compression_level=9,
+                compression_level=self.compression,
                 # bytes of equal weight side by side: a fifth smaller, without loss
                 use_dictionary=others,
                 column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),

@@ -219,7 +219,7 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
 def test_every_figure_is_documented_with_an_example():
     functions = [getattr(figures, name) for name in figures.__all__]
     functions = [one for one in functions if isinstance(one, figures.FigureFunction)]
-    assert len(functions) == 23
+    assert len(functions) == 25
     for one in functions:
         assert one.__doc__.startswith("Draw ")
         assert f'figures.{one.__name__}(open_study("outputs/mine"))' in one.__doc__
@@ -292,6 +292,7 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
                 "slope",
                 "gradients_by_layer",
                 "trainability",
+                "labels_in_training",
                 "rate_map",
                 "dead_units",
                 "unit_fates",
@@ -306,6 +307,7 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
                 "slope",
                 "theory_slope",
                 "trainability",
+                "labels_in_training",
                 "rate_map",
                 "update_ratio",
                 "unit_fates",

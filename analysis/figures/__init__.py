@@ -12,6 +12,7 @@ from analysis.figures.gradient_over_training import gradient_over_training
 from analysis.figures.gradients_by_layer import gradients_by_layer
 from analysis.figures.overview import overview
 from analysis.figures.packing import packing
+from analysis.figures.pathology_map import labels_at_start, labels_in_training
 from analysis.figures.phase_diagram import phase_diagram
 from analysis.figures.predictors import predictors
 from analysis.figures.rate_map import rate_map
@@ -25,6 +26,7 @@ from analysis.figures.update_ratio import update_ratio
 
 START: tuple[FigureFunction, ...] = (
     atlas,
+    labels_at_start,
     gradients_by_layer,
     signal_by_layer,
     weight_by_layer,
@@ -37,6 +39,7 @@ START: tuple[FigureFunction, ...] = (
 
 TRAINING: tuple[FigureFunction, ...] = (
     trainability,
+    labels_in_training,
     predictors,
     rate_map,
     dead_units,
@@ -74,6 +77,8 @@ __all__ = [
     "distribution_of_z",
     "gradient_over_training",
     "gradients_by_layer",
+    "labels_at_start",
+    "labels_in_training",
     "overview",
     "packing",
     "phase_diagram",

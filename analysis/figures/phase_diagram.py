@@ -16,7 +16,6 @@ from analysis.figures.base import Drawing, FigureFunction, NotApplicable, starte
 from analysis.frames import Study, Variant
 from analysis.labels import in_order
 from analysis.predictions import predictions
-from study.theory import critical_weight_variance
 from study.theory.phase import log_chi_plane
 
 TITLE = "Which starts lie at the edge between vanishing and exploding?"
@@ -28,6 +27,9 @@ LEVELS = sorted(
     sign * level for level in (0.0125, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0) for sign in (-1, 1)
 )
 """Decades between which the colour is one: beside 0 the palest, within 0.4 decades over 32 layers."""
+
+CLOSER = 65
+"""Points between two of the plane, where it is asked whether a crossing is a jump."""
 
 LEAST_BIAS = 0.5
 """The plane goes up to this σ_b at least."""
@@ -170,9 +172,13 @@ def critical_line(
             if jump <= 1.5 * step:
                 place = np.log10(scales[column]) - step * gained[column] / jump
                 found[row] = 10**place
-            elif variance := critical_weight_variance(activation, float(biases[row]) ** 2):
-                # the fixed point moves with the weights, and may be another one all at once
-                found[row] = math.sqrt(variance)
+                continue
+            # the fixed point moves with the weights, and may be another one all at once
+            near = np.geomspace(scales[column], scales[column + 1], CLOSER)
+            closer = log_chi_plane(activation, near**2, biases[row : row + 1] ** 2)[0]
+            place = int(np.argmax(closer >= 0))
+            if closer[place] - closer[place - 1] < jump * math.log(10):
+                found[row] = near[place]
     return found
 
 

@@ -133,6 +133,10 @@ def moments(phi: Phi, log_q: float) -> Moments:
         value, slope = phi.at_zero()
         square, slope_square = value**2, slope**2
         return Moments(_log(square), _log(slope_square), 1.0 if slope else math.nan)
+    if lines := phi.slopes_of_two_lines:
+        slope_square, fourth = ((lines[0] ** n + lines[1] ** n) / 2 for n in (2, 4))
+        kurtosis = fourth / slope_square**2 if slope_square else math.nan
+        return Moments(_log(slope_square) + log_q, _log(slope_square), kurtosis)
     scale = math.exp(min(max(log_q, -LARGEST_LOG), LARGEST_LOG) / 2)
 
     def powers(nodes: Array) -> Array:

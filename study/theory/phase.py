@@ -12,8 +12,8 @@ from study.errors import SettingError
 from study.theory.expectation import Array
 from study.theory.moments import Phi, moments
 
-GRID = np.linspace(-40.0, 40.0, 641)
-"""ln q at which moments are taken; between, they are interpolated."""
+GRID = np.linspace(-30.0, 30.0, 241)
+"""ln q at which moments are taken; between, they are interpolated, to some 0.001 of their logarithms."""
 
 
 def log_chi_plane(

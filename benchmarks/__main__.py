@@ -41,6 +41,8 @@ RESULTS = Path(__file__).parent / "results" / "engine-cpu.json"
 
 DEPTHS, WIDTHS = (2, 8, 32), (32, 64, 128)
 
+ROUNDS = 3
+
 MIDDLE = 64
 """The width at which every peer and every activation is timed."""
 
@@ -96,25 +98,25 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--depths", type=listed(depth), help="such as 2,8,32, the default")
     add("--widths", type=listed(whole), help="such as 32,64,128, the default")
     add("--activations", type=listed(activation), help="of relu, tanh, gelu, prelu")
-    add("--steps", type=whole, default=STEPS, help=f"training steps ({STEPS})")
+    add("--steps", type=whole, help=f"training steps ({STEPS})")
     add("--cells", type=whole, default=CELLS, help=f"networks of a pack ({CELLS})")
-    add("--rounds", type=whole, default=3, help="rounds (3)")
-    add("--write", type=Path, default=RESULTS, help="where the JSON goes")
+    add("--rounds", type=whole, help=f"rounds ({ROUNDS})")
+    add("--write", type=Path, help="where the JSON goes")
     add(
         "--quick",
         action="store_true",
-        help="a first look in minutes: unless told otherwise depth 8, width 64, ReLU, 100 steps, one "
-        "round; writes nothing",
+        help="a first look in minutes, without launchers: unless told otherwise depth 8, width 64, ReLU, "
+        "100 steps, one round, and nothing written",
     )
     chosen = parser.parse_args(words)
+    defaults: dict[str, Any] = {"steps": STEPS, "rounds": ROUNDS, "write": RESULTS}
     if chosen.quick:
         defaults = {"depths": [8], "widths": [MIDDLE], "activations": ["relu"]}
-        for name, value in defaults.items():
-            setattr(chosen, name, getattr(chosen, name) or value)
-        chosen.steps = 100 if chosen.steps == STEPS else chosen.steps
-        chosen.rounds = 1
+        defaults |= {"steps": 100, "rounds": 1, "write": None}
+    for name, value in defaults.items():
+        setattr(chosen, name, getattr(chosen, name) or value)
     RESULTS.parent.mkdir(exist_ok=True)  # git keeps no empty folder
-    if not chosen.quick and not chosen.write.parent.is_dir():
+    if chosen.write is not None and not chosen.write.parent.is_dir():
         parser.error(f"cannot write {chosen.write}: there is no such folder")
     return chosen
 
@@ -252,7 +254,7 @@ def main() -> int:
     keep_to(cores)
     launchers = [] if chosen.quick else compare_launchers(chosen.rounds)
     print_launchers(launchers)
-    if not chosen.quick:
+    if chosen.write is not None:
         found = {
             "settings": settings_of(chosen),
             "environment": versions(),

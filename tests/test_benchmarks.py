@@ -167,6 +167,10 @@ def test_every_choice_of_shapes_is_honoured():
         (depth, 128, activation) for depth in (2, 32) for activation in ("prelu", "relu")
     }
     assert shapes("--quick --depths 3") == [Shape(3, 64, "relu")]
+    quick = command.arguments(["--quick"])
+    assert (quick.steps, quick.rounds, quick.write) == (100, 1, None)
+    told = command.arguments(["--quick", "--steps", "500", "--rounds", "3", "--write", "one.json"])
+    assert (told.steps, told.rounds, str(told.write)) == (500, 3, "one.json")
     assert {s.activation for s in shapes("--widths 16")} == {"relu", "tanh", "gelu", "prelu"}
 
 

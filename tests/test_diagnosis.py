@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.__main__ import main as analyse
@@ -166,6 +166,7 @@ rows = st.tuples(st.integers(3, 64), st.integers(1, 512), st.floats(-30, 30), st
 
 
 @given(st.lists(rows, min_size=1, max_size=8))
+@settings(deadline=None)
 def test_what_vanishes_one_way_explodes_the_other(drawn: list) -> None:
     depth, width, first, last = zip(*drawn, strict=True)
     frame = pd.DataFrame(

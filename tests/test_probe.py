@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from reference import measure, train_plainly
@@ -138,6 +138,7 @@ def test_units_that_are_born_dead_die_and_revive_are_counted_as_a_plain_network_
     assert kinds >= {"dead_units", "died", "revived_units"}  # else nothing was tested
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.sampled_from([1e-180, 1.0, 1e150]))
 def test_twin_units_are_those_that_repeat_an_earlier_one(kinds, size):
     drawn = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -148,6 +149,12 @@ def test_twin_units_are_those_that_repeat_an_earlier_one(kinds, size):
     assert twins(weight * (1 + 2e-7 * torch.randn_like(weight)), None)[0] == expected
     bias = torch.arange(len(kinds), dtype=torch.float64) * size * torch.tensor([[[0.0]], [[1.0]]])
     assert twins(weight, bias).tolist() == [expected, 0]
+    # of one direction, yet of other lengths
+    lengths = torch.arange(1, len(kinds) + 1, dtype=torch.float64).view(1, -1, 1)
+    assert twins(drawn[:, :1] * size * lengths, None).tolist() == [0, 0]
+    # next to long rows, too
+    rows = [[1.0, 0.0], [1e-170, 0.0], [0.0, 2e-170], [1e-170, 0.0]]
+    assert twins(torch.tensor([rows], dtype=torch.float64), None).tolist() == [1]
     weight[1, -1, -1] = torch.inf
     assert twins(weight, None)[0] == expected
     assert torch.isnan(twins(weight, None)[1])

@@ -28,6 +28,7 @@ sizes = st.floats(-600.0, 600.0)
 
 
 @given(st.sampled_from(sorted(SLOPES)), sizes)
+@settings(deadline=None)
 def test_moments_of_the_relu_family_are_its_closed_forms(name: str, log_q: float) -> None:
     a = SLOPES[name]
     found = moments(Phi(name), log_q)
@@ -39,6 +40,7 @@ def test_moments_of_the_relu_family_are_its_closed_forms(name: str, log_q: float
 
 
 @given(st.floats(-20.0, 6.0))
+@settings(deadline=None)
 def test_moments_of_sine_are_its_closed_forms(log_q: float) -> None:
     q = math.exp(log_q)
     found = moments(Phi("sine"), log_q)
@@ -47,6 +49,7 @@ def test_moments_of_sine_are_its_closed_forms(log_q: float) -> None:
 
 
 @given(st.floats(40.0, 600.0))
+@settings(deadline=None)
 def test_slopes_of_saturated_units_fall_with_the_square_root_of_q(log_q: float) -> None:
     # at large scale all that counts is the integral of the squared slope over z: 4/3 and 1/6
     for name, integral in (("tanh", 4 / 3), ("sigmoid", 1 / 6)):
@@ -55,6 +58,7 @@ def test_slopes_of_saturated_units_fall_with_the_square_root_of_q(log_q: float) 
 
 
 @given(st.floats(-15.0, 15.0), st.booleans())
+@settings(deadline=None)
 def test_a_mean_is_right_with_a_kink_anywhere_told_of_or_not(kink: float, told: bool) -> None:
     found = mean_over_gaussian(
         lambda z: np.stack([np.maximum(z - kink, 0), (z > kink).astype(float)]),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from scipy import special
 
 from study.activations import ACTIVATIONS
 from study.errors import SettingError
-from study.initializers import INITIALIZERS
+from study.initializers import INITIALIZERS, Array, LayerDraw
 from study.theory import critical_weight_variance, mean_field, predict
 from study.theory.dead import dead_share, least_born_dead, most_born_dead
 from study.theory.expectation import NotIntegrableError, mean_over_gaussian
@@ -20,6 +22,8 @@ from study.theory.field import fixed_point
 from study.theory.moments import Phi, moments
 from study.theory.pairs import pair_means
 from study.theory.starts import variances
+
+Register = Callable[..., None]
 
 SIX = ("sigmoid", "tanh", "relu", "leaky_relu", "prelu", "gelu")
 SLOPES = {"relu": 0.0, "leaky_relu": 0.01, "prelu": 0.25, "identity": 1.0}
@@ -326,6 +330,34 @@ def test_a_network_is_predicted_from_its_settings() -> None:
     assert found.widths == (40, 32, 32, 32, 10)
     with pytest.raises(SettingError, match=r"mean of its weights is 0\.1"):
         predict({**network, "init": {"name": "constant", "value": 0.1}}, inputs=40, outputs=10)
+
+
+def test_an_initializer_of_one_s_own_may_treat_every_layer_apart(register: Register) -> None:
+    def by_layer(draw: LayerDraw) -> Array:
+        return math.sqrt(2 / draw.fan_in) / draw.layer * draw.weight
+
+    register(INITIALIZERS, by_layer)
+    INITIALIZERS._entries["by_layer"] = replace(INITIALIZERS["by_layer"], code="of one's own")
+    network = {
+        "depth": 6, "width": 16, "bias": True, "activation": {"name": "relu"},
+        "init": {"name": "by_layer"},
+    }  # fmt: skip
+    found = predict(network, inputs=40, outputs=10)
+    np.testing.assert_allclose(found.weight_variance, 2 / np.arange(1, 7) ** 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["he_normal", "xavier_uniform", "torch_default", "orthogonal"])
+@pytest.mark.parametrize(("width", "outputs"), [(1, 3), (2, 1), (5, 1)])
+def test_the_narrowest_networks_are_predicted_too(name: str, width: int, outputs: int) -> None:
+    network = {
+        "depth": 4, "width": width, "bias": True, "activation": {"name": "relu"},
+        "init": {"name": name, **INITIALIZERS[name].parameters},
+    }  # fmt: skip
+    found = predict(network, inputs=10, outputs=outputs)
+    expected = {"he_normal": 2.0, "xavier_uniform": 1.0, "torch_default": 1 / 3, "orthogonal": 1.0}
+    assert found.weight_variance[1] == pytest.approx(expected[name], rel=0.01)
+    bias = 1 / (3 * width) if name == "torch_default" else 0.0
+    assert found.bias_variance[-1] == pytest.approx(bias, rel=0.02)
 
 
 @pytest.mark.parametrize(

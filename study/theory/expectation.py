@@ -27,7 +27,7 @@ REACH = 38.0
 """Standard deviations beyond which the density of a Gaussian is 0 in float64."""
 
 TOLERANCE = 1e-11
-"""Relative to the mean of the absolute value: rounding of a thousand pieces stays below a tenth of it."""
+"""Of a mean, relative to that of the absolute value."""
 
 HALVINGS = 60
 MOST_PIECES = 20_000

@@ -81,7 +81,8 @@ def _steps(study: Study) -> Iterator[tuple[str, str]]:
         side = "largest" if largest else "smallest"
         count = len(above) if largest else len(edge) - len(above)
         which = (
-            f"the {side} rate tried is the best for {count} of {several(len(best), 'condition')}: "
+            f"the {side} rate tried is the best for {count} of "
+            f"{several(int(best['above_chance'].sum()), 'condition')} above chance: "
         )
         yield which, crossed(plan.command, {"optim.lr": rate})
     if linear_model(cells).empty:

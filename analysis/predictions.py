@@ -16,6 +16,7 @@ import pandas as pd
 from analysis.frames import Study, Variant
 from study.errors import StudyError
 from study.theory import MeanField, predict
+from study.theory.moments import moments
 
 USUAL_SEEDS = 1.96
 """Standard deviations within which 19 of 20 seeds fall."""
@@ -60,6 +61,35 @@ class Prediction:
     def relative(self, layer: int) -> float:
         """Return log10 of a layer's gradient by that of the last hidden layer."""
         return self.field.log10_gradient_ratio(layer, self.depth - 1)
+
+    def weights(self, layer: int) -> float:
+        """Return log10 of a layer's ‖∂L/∂W‖ by that of the last hidden layer, of one sample.
+
+        The product of the norms of ∂L/∂z and of what the layer is fed. Of a batch the gradient is a mean over
+        samples, which cancel each other in some layers more than in others: the theory knows nothing of it.
+        """
+        last = self._norms(self.depth - 1)
+        if last == -math.inf:
+            return math.nan
+        return self._norms(layer) - last + self.relative(layer)
+
+    def _norms(self, layer: int) -> float:
+        """Return log10 of √(units · ‖fed‖²) of a layer."""
+        field = self.field
+        assert field.widths is not None
+        fed = math.log(field.q0) if field.q0 > 0 else -math.inf
+        if layer > 1:
+            fed = moments(field.phi, float(field.log_q[layer - 2])).log_square
+        size = math.log(field.widths[layer]) + math.log(field.widths[layer - 1]) + fed
+        return size / (2 * math.log(10))
+
+    def collapse(self) -> list[float]:
+        """Return the collapse of z over the probe set in every layer, from that of layer 1 as measured."""
+        if self.alike is None or self.probe_samples < 2:
+            return [math.nan] * self.depth
+        alike = min(max(self.alike, 0.0), 1.0)
+        first = 1 / self.probe_samples + (1 - 1 / self.probe_samples) * alike
+        return [float(one) for one in self.field.collapse(first, self.probe_samples)]
 
 
 def predictions(study: Study, variant: Variant) -> list[Prediction]:

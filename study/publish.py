@@ -26,8 +26,8 @@ from study.errors import StoreError, StudyError
 from study.schema import TABLES
 from study.store import Commit, Store, final_commits
 
-KEPT_BITS = 16
-"""Significant bits of a quantity of a layer: a relative error of at most 1.6e-5, which no figure shows."""
+KEPT_BITS = 12
+"""Significant bits of a quantity of a layer: an error of at most 1.3e-4 or 5e-5 decades."""
 
 SMALLEST = 19
 """Level of zstd: some seconds for a few per cent, of what is written once and kept."""

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from analysis.__main__ import main as analyse
 from analysis.diagnosis import LABELS, THRESHOLDS, Thresholds, diagnose
 from analysis.diagnosis.conditions import by_condition
-from analysis.diagnosis.rules import _dead, _gradients, band
+from analysis.diagnosis.printed import time
+from analysis.diagnosis.rules import FOUND, _dead, _gradients, _merged, band
 from analysis.frames import Study
 from benchmarks.diagnosis.__main__ import cell_of, judged, summary
 from benchmarks.diagnosis.networks import KINDS, Planted, networks
@@ -246,3 +247,43 @@ def test_every_label_says_what_it_means_and_what_mends_it() -> None:
         assert label.meaning
         assert label.mend
     assert all(name in ACTIVATIONS for name in ("leaky_relu", "prelu"))
+
+
+def test_a_label_says_from_when_until_when_it_held_with_the_evidence_of_its_last_step() -> None:
+    def row(cell: str, label: str, step: int) -> tuple:
+        return cell, label, step, 1, step / 10, 0.0, f"as of {step}"
+
+    rows = [
+        row("a", "dead", 3), row("a", "dead", 7), row("a", "saturated", 0), row("a", "saturated", 9),
+        row("b", "vanishing", 0), row("b", "exploding", 9), row("b", "diverged", 5),
+    ]  # fmt: skip
+    found = _merged(pd.DataFrame(rows, columns=FOUND), pd.Series({"a": 9, "b": 9}))
+    told = {
+        (one.cell, one.label): (one.when, one.since, one.step, one.evidence)
+        for one in found.itertuples()
+    }
+    assert told == {
+        ("a", "dead"): ("between", 3, 7, "as of 7"),
+        ("a", "saturated"): ("both", 0, 9, "as of 9"),
+        ("b", "vanishing"): ("start", 0, 0, "as of 0"),
+        ("b", "exploding"): ("end", 9, 9, "as of 9"),
+        ("b", "diverged"): ("end", 5, 5, "as of 5"),
+    }
+    times = [time(one) for _, one in found.iterrows()]
+    assert "from step 3 to 7" in times
+    assert "throughout" in times
+    assert "at the start" in times
+    assert "at the end, step 9" in times
+
+
+def test_what_happens_between_the_ends_is_seen(study: Study) -> None:
+    found = diagnose(study)
+    last = study.networks.set_index("cell")["steps"]
+    probed = study.sql("SELECT cell, step FROM layers").df().groupby("cell")["step"].agg(set)
+    for row in found.itertuples():
+        assert row.since <= row.step <= last[row.cell]
+        if row.label != "diverged":
+            assert {row.since, row.step} <= probed[row.cell]
+    # a rate that breaks a network makes its gradients explode before its numbers end
+    broken = found[found["label"] == "diverged"].set_index("cell")
+    assert (broken["since"] > 0).all()

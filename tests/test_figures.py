@@ -219,7 +219,7 @@ def test_coverage_counts_what_is_missing_from_the_plans(folder, tmp_path):
 def test_every_figure_is_documented_with_an_example():
     functions = [getattr(figures, name) for name in figures.__all__]
     functions = [one for one in functions if isinstance(one, figures.FigureFunction)]
-    assert len(functions) == 25
+    assert len(functions) == 28
     for one in functions:
         assert one.__doc__.startswith("Draw ")
         assert f'figures.{one.__name__}(open_study("outputs/mine"))' in one.__doc__
@@ -292,6 +292,8 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
                 "slope",
                 "gradients_by_layer",
                 "trainability",
+                "trainable_depth",
+                "mends",
                 "labels_in_training",
                 "rate_map",
                 "dead_units",
@@ -307,6 +309,8 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
                 "slope",
                 "theory_slope",
                 "trainability",
+                "trainable_depth",
+                "mends",
                 "labels_in_training",
                 "rate_map",
                 "update_ratio",
@@ -315,7 +319,7 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
                 "predictors",
             ],
         ),
-        ({"depth": 8}, ["rate_map", "saturated", "predictors"]),
+        ({"depth": 8}, ["rate_map", "saturated", "predictors", "trainable_depth", "mends"]),
     ],
 )
 def test_a_figure_that_does_not_apply_says_why_and_the_others_are_drawn(tmp_path, settings, absent):

@@ -277,7 +277,7 @@ def test_the_last_lines_say_what_was_found_where_it_is_and_what_to_try(folder, c
         == f"Report: {folder.as_posix()}/report/index.html ({len(SHOWN)} figures, each with its table)"
     )
     assert lines[-1] == (
-        "Next: the largest rate tried is the best for 4 of 16 conditions: "
+        "Next: the largest rate tried is the best for 4 of 4 conditions above chance: "
         "python -m study --multirun 'x=<b>1&2</b>' optim.lr=1,3"
     )
 

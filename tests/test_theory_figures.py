@@ -162,3 +162,63 @@ def test_wilson_intervals_hold_their_share_and_stay_within_0_and_1() -> None:
     z = 1.959964
     centre, half = 0.5, z * math.sqrt(0.25 / 10 + z**2 / 400) / (1 + z**2 / 10)
     assert (low[1], high[1]) == pytest.approx((centre - half, centre + half), abs=1e-6)
+
+
+def test_the_weight_gradient_of_one_sample_is_foretold_and_that_of_a_batch_is_not(tmp_path) -> None:
+    shapes = {"depth": 6, "width": 128, "seeds": 20, "inits": ["he_normal"]}
+    many = [
+        one
+        for batch in (1, 64)
+        for one in conditions(batch_size=batch, activations=["relu", "sigmoid"], **shapes)
+    ]
+    study = Study(sample.make(tmp_path, many))
+    by_batch = {}
+    for variant in study.starts:
+        drawn = figures.weight_by_layer.drawing(study, variant).table
+        hidden = drawn[drawn["layer"] < 6]
+        by_batch[int(variant.cells["batch_size"].iloc[0])] = hidden
+        assert (hidden.loc[hidden["layer"] == 5, "mean"].round(3)).equals(
+            hidden.loc[hidden["layer"] == 5, "predicted"].round(3)
+        )
+    alone = by_batch[1]
+    # a norm's mean logarithm is below its log mean by a quarter of Var ln ‖·‖², some 5/n a layer both ways
+    shift = 2 * 5 * 5 / 128 / 4 / math.log(10)
+    half = (alone["high"] - alone["low"]) / 2
+    assert ((alone["mean"] - alone["predicted"]).abs() <= 2 * half + shift).all()
+    assert alone["predicted"].max() - alone["predicted"].min() > 0.5
+    error = (by_batch[64]["mean"] - by_batch[64]["predicted"]).abs()
+    assert error.max() > 2 * shift
+
+
+def test_the_errors_of_the_theory_are_the_largest_of_its_figures(study: Study) -> None:
+    drawn = figures.theory_errors.drawing(study).table
+    keys = ["activation", "init"]
+    for quantity, figure in (
+        ("signal_grad_rms", figures.signal_by_layer),
+        ("weight_grad_norm", figures.weight_by_layer),
+        ("z_collapse", figures.collapse),
+    ):
+        table = figure.drawing(study).table
+        hidden = table[table["layer"] < 6].assign(
+            error=lambda one: (one["mean"] - one["predicted"]).abs()
+        )
+        largest = hidden.groupby(keys)["error"].max()
+        mine = drawn[drawn["quantity"] == quantity].set_index(keys)["error"].abs()
+        assert mine.to_dict() == pytest.approx(largest.to_dict())
+    rows = layers(study)
+    ways = rows[rows["layer"].isin([1, 5])].pivot_table(
+        index=["activation", "init", "cell"], columns="layer", values="signal_grad_rms"
+    )
+    spreads = np.log10(ways[1] / ways[5]).groupby(keys).std()
+    told = drawn[drawn["quantity"] == "spread"].set_index(keys)["measured"]
+    assert (10**told).to_dict() == pytest.approx(spreads.to_dict())
+
+
+def test_the_theory_of_the_second_moment_starts_from_inputs_of_size_one(study: Study) -> None:
+    drawn = figures.second_moment.drawing(study).table.set_index(["activation", "init", "layer"])
+    assert drawn.loc[("relu", "he_normal", 1), "predicted"] == pytest.approx(
+        math.log10(2), abs=1e-3
+    )
+    assert drawn.loc[("relu", "he_normal", 5), "predicted"] == pytest.approx(
+        math.log10(2), abs=1e-3
+    )

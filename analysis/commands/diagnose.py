@@ -9,7 +9,8 @@ from analysis.commands.arguments import Arguments, existing
 
 HELP = """\
 python -m analysis diagnose <study> says what is wrong with every condition of a study: a line each,
-with the evidence, and what usually mends it. Conditions in which every network is healthy are counted.
+with the evidence, what usually mends it, and which one changed setting did so here.
+Conditions in which every network is healthy are counted.
 
   python -m analysis diagnose outputs/standard_grid
 
@@ -19,7 +20,7 @@ have which label, and the evidence of the gravest label in the network where it 
 Labels, the gravest first:
 {labels}
 
-A network is judged at the start and at the end of its training. Thresholds follow its depth and width;
+A network is judged at every probe step of its training. Thresholds follow its depth and width;
 how often they are right is measured by python -m benchmarks.diagnosis and printed in the README.
 
 It reads records alone, and writes nothing.
@@ -50,8 +51,11 @@ def run(words: Sequence[str]) -> int:
     folder = existing(chosen.study)
     # imported here, for --help not to wait for it
     from analysis.diagnosis.conditions import by_condition
+    from analysis.diagnosis.mends import mends
     from analysis.diagnosis.printed import printed
     from analysis.frames import Study
 
-    print("\n".join(printed(by_condition(Study(folder)))))
+    study = Study(folder)
+    mended = mends(study, next(iter(study.trained), None))
+    print("\n".join(printed(by_condition(study), mended)))
     return 0

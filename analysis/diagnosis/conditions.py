@@ -13,7 +13,10 @@ from analysis.style import ACTIVATIONS, INITIALIZERS
 
 AXES = ["variant", "activation", "init", "depth", "rate"]
 
-COLUMNS = [*AXES, "networks", "label", "seeds", "when", "layer", "evidence"]
+WORST = ["when", "since", "step", "layer", "evidence"]
+"""What is told of the network in which a label is worst."""
+
+COLUMNS = [*AXES, "networks", "label", "seeds", *WORST]
 
 
 def by_condition(study: Study, thresholds: Thresholds = THRESHOLDS) -> pd.DataFrame:
@@ -23,8 +26,8 @@ def by_condition(study: Study, thresholds: Thresholds = THRESHOLDS) -> pd.DataFr
         A row a condition and label, and one of label ``"healthy"`` where some networks have none: ``variant``
         (the settings that set a part of the study apart), ``activation, init, depth, rate`` (NaN where
         nothing was trained), ``networks`` (finished ones of the condition), ``label``, ``seeds`` (networks
-        that have it), ``when``, ``layer`` and ``evidence``, the last three of the network in which it is
-        worst by what was measured; ordered as the report orders them.
+        that have it) and `WORST`, of the network in which it is worst by what was measured; ordered as the
+        report orders them.
     """
     finished = study.cells[study.cells["status"].isin(["ok", "diverged"])]
     parts = []
@@ -59,6 +62,6 @@ def _counted(cells: pd.DataFrame, found: pd.DataFrame, variant: str) -> pd.DataF
     worst = both.sort_values("far", ascending=False, kind="stable")
     rows = worst.groupby([*AXES, "label"], dropna=False, as_index=False).agg(
         seeds=("cell", "nunique"),
-        **{name: (name, "first") for name in ("when", "layer", "evidence")},
+        **{name: (name, "first") for name in WORST},
     )
     return totals.merge(rows, on=AXES)

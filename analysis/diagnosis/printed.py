@@ -8,14 +8,16 @@ import pandas as pd
 
 from analysis.diagnosis.conditions import AXES
 from analysis.diagnosis.labels import HEALTHY, LABELS
+from analysis.diagnosis.mends import written
 from analysis.words import several, verb
 
 
-def printed(table: pd.DataFrame) -> Iterator[str]:
+def printed(table: pd.DataFrame, mended: pd.DataFrame) -> Iterator[str]:
     """Yield the lines that `analysis.commands.diagnose` prints.
 
     Args:
         table: what `analysis.diagnosis.conditions.by_condition` returns.
+        mended: what `analysis.diagnosis.mends.mends` returns of the study's largest part.
     """
     if table.empty:
         yield "No network is finished yet."
@@ -40,7 +42,17 @@ def printed(table: pd.DataFrame) -> Iterator[str]:
     yield f"{whole} {verb(well, 'is', 'are')} healthy in every network."
     for label in LABELS.values():
         if (ill["label"] == label.name).any():
-            yield f"{label.name}: {label.meaning}. Mend: {label.mend}."
+            here = mended[mended["label"] == label.name]
+            seen = "; ".join(
+                f"{written(row)} in {row['mended']} of {row['conditions']}"
+                for _, row in here.iterrows()
+            )
+            seen = (
+                f" What left no label here, of the conditions it could be tried on: {seen}."
+                if seen
+                else ""
+            )
+            yield f"{label.name}: {label.meaning}. Mend: {label.mend}.{seen}"
 
 
 def _line(key: tuple, part: pd.DataFrame) -> tuple[str, ...]:  # type: ignore[type-arg]
@@ -50,10 +62,21 @@ def _line(key: tuple, part: pd.DataFrame) -> tuple[str, ...]:  # type: ignore[ty
         f"{row.label} {row.seeds}/{row.networks}" for row in part.itertuples(index=False)
     )
     place = "" if pd.isna(first["layer"]) else f", layer {first['layer']:.0f}"
-    times = {"start": "at the start", "end": "at the end", "both": "throughout"}
-    evidence = f"{first['evidence']} ({times[first['when']]}{place})"
+    evidence = f"{first['evidence']} ({time(first)}{place})"
     shown = "-" if pd.isna(rate) else f"{rate:g}"
     return activation, init, str(depth), shown, labels, evidence
+
+
+def time(row: pd.Series) -> str:
+    """Say when a label holds, from its row of `analysis.diagnosis.diagnose`."""
+    since, step = f"{row['since']:,.0f}", f"{row['step']:,.0f}"
+    if row["when"] == "end" and since != step:
+        return f"from step {since} to the end, {step}"
+    if row["when"] == "between":
+        return f"at step {since}" if since == step else f"from step {since} to {step}"
+    return {"start": "at the start", "both": "throughout", "end": f"at the end, step {step}"}[
+        row["when"]
+    ]
 
 
 def _joined(line: tuple[str, ...], widths: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""When a network gets a label: rules on what was recorded of it at the start and at the end of training."""
+"""When a network gets a label: rules on what was recorded of it at every probe step."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Thresholds:
 
 THRESHOLDS = Thresholds()
 
-COLUMNS = ["cell", "label", "when", "layer", "value", "bound", "evidence"]
+COLUMNS = ["cell", "label", "when", "since", "step", "layer", "value", "bound", "evidence"]
+
+FOUND = ["cell", "label", "step", "layer", "value", "bound", "evidence"]
+"""What a rule yields: a row a network, label and step at which it holds."""
 
 
 def diagnose(
@@ -58,10 +61,11 @@ def diagnose(
         thresholds: what the rules compare with.
 
     Returns:
-        A row a network and label: ``cell, label, when`` (``"start"``, ``"end"`` or ``"both"``), ``layer``
-        (NaN where none is meant), ``value`` and ``bound`` (what was measured and what it was compared with)
-        and ``evidence`` in words; where both, of the end. A network without a row is healthy, or not
-        finished.
+        A row a network and label: ``cell, label``; ``when`` it holds: ``"start"`` (at step 0 and not at the
+        last), ``"end"`` (at the last and not at 0), ``"both"`` or ``"between"``; ``since`` and ``step``, the
+        first and the last probe step at which it holds; ``layer`` (NaN where none is meant), ``value`` and
+        ``bound`` (what was measured and what it was compared with) and ``evidence`` in words, all of
+        ``step``. A network without a row is healthy, or not finished.
     """
     measured = _measured(study, where)
     rows = [
@@ -72,12 +76,17 @@ def diagnose(
         *_underflow(measured, thresholds),
         *_in_training(study, where, thresholds),
     ]
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    return _merged(found)
+    return _merged(pd.DataFrame(rows, columns=FOUND), _last_steps(study, where))
+
+
+def _last_steps(study: Study, where: str) -> pd.Series:
+    """Return the updates that each network was trained, by cell."""
+    found = study.execute(f"SELECT cell, steps FROM networks WHERE {where}").df()
+    return found.set_index("cell")["steps"]
 
 
 def _measured(study: Study, where: str) -> pd.DataFrame:
-    """Return a row a network and time, at the start and at the end, with the layers where most is wrong."""
+    """Return a row a network and probe step, with the layers where most is wrong."""
     fan_in = "CASE WHEN layer = 1 THEN inputs ELSE lag(units) OVER below END"
     silent = "coalesce(dead_units, 0) / units"
     layers = (
@@ -86,7 +95,7 @@ def _measured(study: Study, where: str) -> pd.DataFrame:
         f"dead_units / units AS dead, {fan_in} AS fan_in, {silent} AS silent, "
         f"CASE WHEN layer = 1 THEN 0 ELSE lag({silent}) OVER below END AS silent_below, grad_zeros "
         "FROM layers JOIN networks USING (cell) JOIN cells USING (cell) "
-        f"WHERE {where} AND layers.step IN (0, networks.steps) "
+        f"WHERE {where} "
         "WINDOW below AS (PARTITION BY cell, layers.step ORDER BY layer)"
     )
     zeros = (
@@ -110,10 +119,6 @@ def _measured(study: Study, where: str) -> pd.DataFrame:
     ).df()
 
 
-def _when(step: pd.Series) -> np.ndarray:
-    return np.where(step == 0, "start", "end")
-
-
 def band(depth: pd.Series, width: pd.Series) -> pd.Series:
     """Return the standard deviation over seeds of log10 of layer 1's gradient by the last hidden one's.
 
@@ -134,16 +139,16 @@ def _gradients(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple
     bound = thresholds.decades + thresholds.sigmas * band(deep["depth"], deep["width"])
     for label, sign in (("vanishing", -1), ("exploding", 1)):
         chosen = sign * decades > bound
-        for cell, when, value, limit in zip(
+        for cell, step, value, limit in zip(
             deep["cell"][chosen],
-            _when(deep["step"][chosen]),
+            deep["step"][chosen],
             decades[chosen],
             sign * bound[chosen],
             strict=True,
         ):
             shown = "nothing" if value == -math.inf else f"10^{value:.1f}"
             text = f"{shown} of the last hidden layer's gradient, 10^{limit:.1f} allowed"
-            yield cell, label, when, 1, value, limit, text
+            yield cell, label, step, 1, value, limit, text
 
 
 def _dead(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
@@ -151,33 +156,29 @@ def _dead(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  #
     # of few units all may be silent by chance, and still all of them are
     chosen = (measured["dead"] > bound) | (measured["dead"] == 1)
     for row, limit in zip(measured[chosen].itertuples(), bound[chosen], strict=True):
-        when = "start" if row.step == 0 else "end"
         what = "all units" if row.dead == 1 else f"{row.dead:.0%} of the units"
         text = f"{what} dead, {min(limit, 1):.0%} allowed"
-        yield row.cell, "dead", when, row.dead_layer, row.dead, limit, text
+        yield row.cell, "dead", row.step, row.dead_layer, row.dead, limit, text
 
 
 def _saturated(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
     limit = thresholds.saturated
     for row in measured[measured["saturated"] > limit].itertuples():
-        when = "start" if row.step == 0 else "end"
         text = f"{row.saturated:.0%} of the slopes below 1 % of the largest, {limit:.0%} allowed"
-        yield row.cell, "saturated", when, row.saturated_layer, row.saturated, limit, text
+        yield row.cell, "saturated", row.step, row.saturated_layer, row.saturated, limit, text
 
 
 def _symmetric(measured: pd.DataFrame) -> Iterator[tuple]:  # type: ignore[type-arg]
     for row in measured[measured["twins"] > 0].itertuples():
-        when = "start" if row.step == 0 else "end"
         text = f"{row.twins:.0f} of {row.width} units repeat another one"
-        yield row.cell, "symmetric", when, row.twins_layer, row.twins, 0, text
+        yield row.cell, "symmetric", row.step, row.twins_layer, row.twins, 0, text
 
 
 def _underflow(measured: pd.DataFrame, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
     limit = thresholds.zeros
     for row in measured[measured["zeros"] > limit].itertuples():
-        when = "start" if row.step == 0 else "end"
         text = f"{row.zeros:.0%} of the weight gradients are 0 as trained and not in float64"
-        yield row.cell, "underflow", when, row.zeros_layer, row.zeros, limit, text
+        yield row.cell, "underflow", row.step, row.zeros_layer, row.zeros, limit, text
 
 
 def _in_training(study: Study, where: str, thresholds: Thresholds) -> Iterator[tuple]:  # type: ignore[type-arg]
@@ -187,11 +188,11 @@ def _in_training(study: Study, where: str, thresholds: Thresholds) -> Iterator[t
         f"WHERE {where} AND cells.status = 'diverged' ORDER BY cell"
     ).fetchall()
     for cell, step, layer in broken:
-        when = "start" if step == 0 else "end"
         text = f"no finite number from step {step} on"
-        yield cell, "diverged", when, math.nan if layer is None else layer, step, math.nan, text
+        yield cell, "diverged", step, math.nan if layer is None else layer, step, math.nan, text
     losses = study.execute(
-        "SELECT cell, any_value(CASE WHEN cells.task = 'regression' THEN 1.0 ELSE ln(cells.classes) END) "
+        "SELECT cell, any_value(networks.steps) AS steps, "
+        "any_value(CASE WHEN cells.task = 'regression' THEN 1.0 ELSE ln(cells.classes) END) "
         "AS guess, max(train_loss) FILTER (step = 0) AS first, "
         "max(train_loss) FILTER (step = networks.steps) AS last, "
         "max(train_loss) FILTER (4 * step >= networks.steps) "
@@ -205,20 +206,30 @@ def _in_training(study: Study, where: str, thresholds: Thresholds) -> Iterator[t
     chosen = (losses["last"] >= bound) & (losses["moved"] <= thresholds.moved * constant)
     for row, limit in zip(losses[chosen].itertuples(), bound[chosen], strict=True):
         text = f"training loss {row.first:.3g} at the start, {row.last:.3g} at the end"
-        yield row.cell, "stalled", "end", math.nan, row.last, limit, text
+        yield row.cell, "stalled", row.steps, math.nan, row.last, limit, text
 
 
-def _merged(found: pd.DataFrame) -> pd.DataFrame:
+def _merged(found: pd.DataFrame, last_steps: pd.Series) -> pd.DataFrame:
     """Return one row a network and label, in the order of networks and of gravity."""
     if found.empty:
-        return found
-    times = found.groupby(["cell", "label"])["when"].agg(set)
-    # what was seen last is the evidence
-    last = found.sort_values("when", key=lambda when: when == "end", kind="stable")
-    last = last.groupby(["cell", "label"], as_index=False).last()
-    pairs = zip(last["cell"], last["label"], strict=True)
-    both = [times[pair] == {"start", "end"} for pair in pairs]
-    last["when"] = np.where(both, "both", last["when"])
+        return pd.DataFrame(columns=COLUMNS)
+    found = found.sort_values("step", kind="stable")
+    rows = found.groupby(["cell", "label"], as_index=False).agg(
+        since=("step", "first"),
+        # what was seen last is the evidence
+        **{name: (name, _last) for name in FOUND[2:]},
+    )
+    # weights that are no number stay so
+    last = rows["cell"].map(last_steps)
+    over = ((rows["step"] == last) & (last > 0)) | (rows["label"] == "diverged")
+    rows["when"] = np.select(
+        [(rows["since"] == 0) & over, rows["since"] == 0, over], ["both", "start", "end"], "between"
+    )
     order = {label: place for place, label in enumerate(LABELS)}
-    last = last.assign(grave=last["label"].map(order)).sort_values(["cell", "grave"])
-    return last[COLUMNS].reset_index(drop=True)
+    rows = rows.assign(grave=rows["label"].map(order)).sort_values(["cell", "grave"])
+    return rows[COLUMNS].reset_index(drop=True)
+
+
+def _last(values: pd.Series) -> object:
+    # pandas' own "last" passes over NaN, of another step
+    return values.iloc[-1]

@@ -10,6 +10,7 @@ from analysis.figures.dead_units import dead_units
 from analysis.figures.distribution_of_z import distribution_of_z
 from analysis.figures.gradient_over_training import gradient_over_training
 from analysis.figures.gradients_by_layer import gradients_by_layer
+from analysis.figures.mends import mends
 from analysis.figures.overview import overview
 from analysis.figures.packing import packing
 from analysis.figures.pathology_map import labels_at_start, labels_in_training
@@ -19,8 +20,10 @@ from analysis.figures.rate_map import rate_map
 from analysis.figures.saturated import saturated
 from analysis.figures.second_moment import second_moment
 from analysis.figures.slope import slope
+from analysis.figures.theory_errors import theory_errors
 from analysis.figures.theory_slope import theory_slope
 from analysis.figures.trainability import trainability
+from analysis.figures.trainable_depth import trainable_depth
 from analysis.figures.unit_fates import unit_fates
 from analysis.figures.update_ratio import update_ratio
 
@@ -34,12 +37,15 @@ START: tuple[FigureFunction, ...] = (
     theory_slope,
     phase_diagram,
     collapse,
+    theory_errors,
 )
 """Figures of fresh weights, in the order of the report."""
 
 TRAINING: tuple[FigureFunction, ...] = (
     trainability,
+    trainable_depth,
     labels_in_training,
+    mends,
     predictors,
     rate_map,
     dead_units,
@@ -79,6 +85,7 @@ __all__ = [
     "gradients_by_layer",
     "labels_at_start",
     "labels_in_training",
+    "mends",
     "overview",
     "packing",
     "phase_diagram",
@@ -88,8 +95,10 @@ __all__ = [
     "second_moment",
     "signal_by_layer",
     "slope",
+    "theory_errors",
     "theory_slope",
     "trainability",
+    "trainable_depth",
     "unit_fates",
     "update_ratio",
     "weight_by_layer",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -22,22 +25,60 @@ from analysis.figures.base import (
     started,
 )
 from analysis.frames import Study, Variant
-from analysis.predictions import DIGITS, by_layer, predictions
+from analysis.predictions import DIGITS, Prediction, predictions
 from study.schema import column
 
 AXES = ["activation", "init", "depth", "layer"]
 
 
-def table(study: Study, variant: Variant, quantity: str, log: bool) -> pd.DataFrame:
-    """Return a quantity at step 0 by condition and layer: mean, 95 % interval and counts.
+def _signals(one: Prediction) -> list[float]:
+    return [one.relative(layer) for layer in range(1, one.depth)]
 
-    Columns: ``activation, init, depth, layer, mean, low, high, networks, zeros, nonfinite``; of
-    log10 of the quantity where ``log``.
+
+def _weights(one: Prediction) -> list[float]:
+    return [one.weights(layer) for layer in range(1, one.depth)]
+
+
+def _moments(one: Prediction) -> list[float]:
+    return [float(log_q) / math.log(10) for log_q in one.field.log_q]
+
+
+FORETOLD: dict[str, Callable[[Prediction], list[float]]] = {
+    "signal_grad_rms": _signals,
+    "weight_grad_norm": _weights,
+    "z_collapse": Prediction.collapse,
+    "z_second_moment": _moments,
+}
+"""By quantity, what the theory says of layers 1, 2, …"""
+
+FROM_LAST = {"signal_grad_rms", "weight_grad_norm"}
+"""Quantities that are predicted relative to the last hidden layer: log10 of their ratio."""
+
+SAID = {
+    "signal_grad_rms": "starts from the last hidden layer as measured: what the loss sends back depends on "
+    "the outputs, and the theory takes it from there",
+    "weight_grad_norm": "starts from the last hidden layer as measured and is that of one sample's gradient: "
+    "where the line leaves it, the gradients of a batch's samples cancel each other more or less than in "
+    "the last hidden layer",
+    "z_collapse": "starts from layer 1 as measured and takes all pairs of samples to be as alike there as "
+    "they are on average",
+    "z_second_moment": "starts from inputs of mean square 1",
+}
+"""What there is to know of each prediction."""
+
+
+def table(study: Study, variant: Variant, quantity: str, log: bool) -> pd.DataFrame:
+    """Return a quantity at step 0 by condition and layer: mean, 95 % interval, counts and theory.
+
+    Columns: ``activation, init, depth, layer, mean, low, high, networks, zeros, nonfinite``, and
+    ``predicted``, NaN where the theory says nothing; of log10 of the quantity where ``log``.
     """
     rows = study.rows(variant.where, [quantity])
     if log:
-        return log_intervals(study, rows, AXES, quantity)
-    return intervals(study, rows, AXES, quantity, FAULTS)
+        drawn = log_intervals(study, rows, AXES, quantity)
+    else:
+        drawn = intervals(study, rows, AXES, quantity, FAULTS)
+    return _with_theory(study, variant, drawn, quantity)
 
 
 @FigureFunction
@@ -114,9 +155,7 @@ def draw(
 ) -> Drawing:
     variant = started(study, variant)
     drawn = table(study, variant, quantity, log)
-    if quantity == "signal_grad_rms":
-        drawn = _with_theory(study, variant, drawn)
-    told = "predicted" in drawn and drawn["predicted"].notna().any()
+    told = drawn["predicted"].notna().any()
     depths = style.depth_colours([int(depth) for depth in drawn["depth"].unique()])
     meaning = column("layers", quantity)
     with style.house_style():
@@ -130,7 +169,7 @@ def draw(
             axis.set_autoscale_on(False)
             depth_lines(axis, panel, depths)
             if told:
-                _theory(axis, panel)
+                _theory(axis, panel, thinned=log)
             fault_marks(axis, panel, zeros=log)
         _scale(axes, drawn, log)
         for axis in axes[-1]:
@@ -148,12 +187,7 @@ def draw(
         f"{meaning.label[0].upper()}{meaning.label[1:]} at the start against the layer, counted from "
         f"the input; a line per depth, band: {band} over seeds "
         f"({networks(len(variant.cells))}). {see}"
-        + (
-            " Dotted: the mean-field prediction, which starts from the last hidden layer as measured: what "
-            "the loss sends back depends on the outputs, and the theory takes it from there."
-            if told
-            else ""
-        ),
+        + (f" Dotted: the mean-field prediction, which {SAID[quantity]}." if told else ""),
         f"Small multiples, {len(grid.activations)} activations by {len(grid.inits)} initializers, of "
         f"{meaning.label} against layer with a line for each depth.",
         figure,
@@ -161,18 +195,31 @@ def draw(
     )
 
 
-def _with_theory(study: Study, variant: Variant, drawn: pd.DataFrame) -> pd.DataFrame:
-    """Add ``predicted``: log10 of the signal gradient, from the measured mean of the last hidden layer."""
-    told = by_layer(predictions(study, variant), spread=False)
-    last = drawn.loc[drawn["layer"] == drawn["depth"] - 1, [*AXES[:3], "mean"]]
-    from_last = told.merge(last, on=AXES[:3])
-    from_last["predicted"] = (from_last["predicted"] + from_last.pop("mean")).round(DIGITS)
-    return drawn.merge(from_last, how="left", on=AXES)
+def _with_theory(
+    study: Study, variant: Variant, drawn: pd.DataFrame, quantity: str
+) -> pd.DataFrame:
+    """Add ``predicted``, from the measured mean of the last hidden layer where the theory gives a ratio."""
+    told = pd.DataFrame(
+        [
+            (one.activation, one.init, one.depth, layer, value)
+            for one in predictions(study, variant)
+            for layer, value in enumerate(FORETOLD[quantity](one), start=1)
+        ],
+        columns=[*AXES, "predicted"],
+    )
+    if quantity in FROM_LAST:
+        last = drawn.loc[drawn["layer"] == drawn["depth"] - 1, [*AXES[:3], "mean"]]
+        told = told.merge(last, on=AXES[:3])
+        told["predicted"] += told.pop("mean")
+    return drawn.merge(told.assign(predicted=told["predicted"].round(DIGITS)), how="left", on=AXES)
 
 
-def _theory(axis: Axes, panel: pd.DataFrame) -> None:
+def _theory(axis: Axes, panel: pd.DataFrame, thinned: bool) -> None:
+    # logarithms go nearly straight
     paths = [
-        part[["layer", "predicted"]].dropna().to_numpy()[:: max(1, len(part) // 8)]
+        part[["layer", "predicted"]]
+        .dropna()
+        .to_numpy()[:: max(1, len(part) // 8) if thinned else 1]
         for _, part in panel.groupby("depth")
     ]
     look = {"linewidths": THEORY["linewidth"], "linestyles": [THEORY["linestyle"]]}

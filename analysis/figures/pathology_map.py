@@ -60,7 +60,7 @@ def table(study: Study, cells: pd.DataFrame, where: str, start: bool) -> pd.Data
     finished = cells[cells["status"].isin(["ok", "diverged"])]
     found = diagnose(study, where)
     if start:
-        found = found[found["when"] != "end"]
+        found = found[found["since"] == 0]
     both = finished[["cell", *AXES]].merge(found[["cell", "label"]], on="cell", how="left")
     both["label"] = both["label"].fillna(HEALTHY)
     counts = both.groupby([*AXES, "label"], as_index=False).agg(seeds=("cell", "nunique"))
@@ -111,7 +111,7 @@ def labels_in_training(study: Study, variant: Variant | None = None) -> Drawing:
     return _drawing(
         drawn,
         "What is wrong with each condition, trained at its best rate?",
-        "at the start or at the end of training, each condition at its best rate",
+        "at any probe step from the start to the end of training, each condition at its best rate",
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
+from analysis.diagnosis.mends import written
+from analysis.figures.trainable_depth import SCALES, XI, agrees
 from analysis.findings.finding import Finding
 from analysis.frames import Variant
 from analysis.labels import in_order
@@ -26,7 +28,8 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
     """Return what became of the networks in training.
 
     Args:
-        tables: by figure, those of ``trainability``, ``predictors``, ``rate_map`` and ``dead_units``.
+        tables: by figure, those of ``trainability``, ``predictors``, ``rate_map``, ``dead_units``, ``mends``
+            and ``trainable_depth``.
         variant: the networks.
     """
     score, linear = score_of(variant.cells), linear_score(variant.cells)
@@ -51,7 +54,37 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
         found += _telling(tables["predictors"])
     if "dead_units" in tables:
         found += _dying(tables["dead_units"])
+    if "mends" in tables:
+        found += _mended(tables["mends"])
+    if "trainable_depth" in tables:
+        found += _scales(tables["trainable_depth"])
     return found
+
+
+def _mended(mends: pd.DataFrame) -> list[Finding]:
+    """Say which one changed setting left most conditions of the most frequent label without any."""
+    most = mends.loc[mends["conditions"].idxmax(), "label"]
+    row = mends[mends["label"] == most].iloc[0]
+    text = (
+        f"The label that most conditions have is {most}; what most often leaves none is {written(row)} with "
+        f"all else the same, in {row['mended']} of {several(int(row['conditions']), 'condition')}."
+    )
+    return [Finding(text, "mends")]
+
+
+def _scales(depths: pd.DataFrame) -> list[Finding]:
+    """Say how often theory knew how deep a condition trains."""
+    known = depths[depths["xi_correlation"].notna()]
+    if known.empty:
+        return []
+    hits = {name: sum(agrees(row, name) for _, row in known.iterrows()) for name in XI}
+    deeper = sum(row["trains"] > SCALES * row["xi_correlation"] for _, row in known.iterrows())
+    text = (
+        f"Six correlation depth scales of mean-field theory lie between the depth that trains and the next "
+        f"one tried in {hits['xi_correlation']} of {several(len(known), 'condition')}, six of the gradient's "
+        f"in {hits['xi_gradient']}; {deeper} {verb(deeper, 'trains', 'train')} deeper than six ξ_c."
+    )
+    return [Finding(text, "trainable_depth")]
 
 
 def _linear_alone(variant: Variant, beside: str) -> list[Finding]:

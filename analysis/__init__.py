@@ -30,6 +30,8 @@ def open_study(folder: str | Path, against: str | Path | None = None) -> Study:
     Raises:
         StoreError: there is no study, or a commit or record is missing or damaged.
     """
-    from analysis.frames import Study  # pandas and DuckDB, which --help must not wait for
+    # pandas and DuckDB, which --help must not wait for
+    from analysis.commands.arguments import existing
+    from analysis.frames import Study
 
-    return Study(folder, against)
+    return Study(existing(Path(folder)), None if against is None else existing(Path(against)))

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from analysis.commands import compare, diagnose, report
 from analysis.commands.progress import clear
-from study.errors import StudyError, missing_package
+from study.errors import SettingError, StudyError, missing_package, nearest
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = COMMANDS.get(words[0], REPORT) if words else REPORT
     try:
+        _refuse_slip(words)
         return command.run(words if command is REPORT else words[1:])
     except StudyError as error:
         clear()
@@ -63,8 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         clear()
-        print(f"interrupted: the old {command.makes} is as it was.", file=sys.stderr)
+        print(f"interrupted: no {command.makes} was replaced.", file=sys.stderr)
         return 130
+
+
+def _refuse_slip(words: Sequence[str]) -> None:
+    """Refuse a command that is nearly one of ours.
+
+    Raises:
+        SettingError: there is no study of this name either.
+    """
+    near = nearest(words[0], COMMANDS) if len(words) > 1 else ""
+    if near and words[0] not in COMMANDS and not Path(words[0]).exists():
+        raise SettingError(f"cannot run {words[0]}: there is no such command{near}.")
 
 
 if __name__ == "__main__":

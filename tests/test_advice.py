@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis import style
+from analysis import open_study, style
 from analysis.__main__ import main
 from analysis.advice import EXAMPLES, crossed, next_step
 from analysis.frames import Study
 from analysis.report import write_report
 from study.activations import ACTIVATIONS
+from study.errors import StoreError
 from tests import sample
 
 TYPED = ("python", "-m", "study", "depth=4", "name=sample")
@@ -117,7 +118,7 @@ def test_ctrl_c_leaves_the_old_report_and_says_so_in_one_line(tmp_path, capsys, 
     monkeypatch.setattr(style, "save", interrupt)
     capsys.readouterr()
     assert main([str(study.folder)]) == 130
-    assert capsys.readouterr().err == "interrupted: the old report is as it was.\n"
+    assert capsys.readouterr().err == "interrupted: no report was replaced.\n"
     assert (study.folder / "report" / "index.html").read_bytes() == before
     assert not list(study.folder.glob("report.new-*"))
 
@@ -143,3 +144,13 @@ def test_where_everything_failed_the_advice_is_to_mend_it(tmp_path, register):
     register(ACTIVATIONS, broken)
     study = made(tmp_path, {"activation": {"name": "broken"}})
     assert next_step(study).startswith("mend what failed, as told above, and run it again: ")
+
+
+def test_a_command_or_a_study_misspelt_is_answered_with_the_nearest(tmp_path, capsys) -> None:
+    assert main(["comapre", str(tmp_path / "none"), "relu", "tanh"]) == 2
+    assert capsys.readouterr().err == (
+        "cannot run comapre: there is no such command (did you mean 'compare'?).\n"
+    )
+    (tmp_path / "standard_grid" / "commits").mkdir(parents=True)
+    with pytest.raises(StoreError, match="did you mean 'standard_grid'"):
+        open_study(tmp_path / "standrd_grid")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.commands import compare, diagnose, report
+from analysis.commands import compare, diagnose, ledger, report
 from analysis.commands.progress import clear
 from study.errors import SettingError, StudyError, missing_package, nearest
 
@@ -31,6 +31,7 @@ REPORT = Command(report.run, "report")
 COMMANDS = {
     "compare": Command(compare.run, "comparison"),
     "diagnose": Command(diagnose.run, "report"),
+    "ledger": Command(ledger.run, "ledger"),
 }
 """By the first word of a command line; any other word is the study to report on."""
 

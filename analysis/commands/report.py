@@ -32,6 +32,7 @@ Commands:
   python -m analysis <study>                          the report of the study in that folder
   python -m analysis compare <study> <one> <other>    see python -m analysis compare --help
   python -m analysis diagnose <study>                 see python -m analysis diagnose --help
+  python -m analysis ledger <study>                   see python -m analysis ledger --help
 A study whose folder is called like a command is written with a path: ./compare
 
 It checks the hash of every record before it uses it, and replaces an earlier page as a whole or not

@@ -1,0 +1,351 @@
+"""From numbers, one a seed, to a verdict: tests of one condition each, and what they say together.
+
+A test can come out for a claim or against it, each with a p of its own, or neither. "For every" is an
+intersection-union test: each part must pass at the full level, and no correction is due. Against a claim of
+"for every" one condition is enough, so that those p are corrected by Holm's method, and so is all that a
+claim of "for some" looks at. "No difference" is never a test that fails to find one: it is two one-sided
+tests against a margin that the rule names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+LEVEL = 0.05
+"""Of every test."""
+
+POWER = 0.9
+"""With which a new sample should settle what this one did not."""
+
+MOST_SEEDS = 10_000
+"""More are not worth a number: what would need them makes no difference that matters."""
+
+Word = Literal["supported", "refuted", "conditional", "inconclusive"]
+
+WORDS: tuple[Word, ...] = ("supported", "conditional", "refuted", "inconclusive")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the seeds of one condition say.
+
+    Attributes:
+        label: the condition.
+        estimate: what was measured: a mean, a share or a ratio.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        seeds: how many numbers stand behind it; the unit is the seed.
+        p_for: of the test whose passing is evidence for the claim.
+        p_against: of the one whose passing is evidence against it.
+        needed: seeds with which, were the estimate true, `POWER` of samples would settle it; infinite beyond
+            `MOST_SEEDS`.
+        margins: bounds that the estimate was compared with, for the figure.
+    """
+
+    label: str
+    estimate: float
+    low: float
+    high: float
+    seeds: int
+    p_for: float
+    p_against: float
+    needed: float = math.nan
+    margins: tuple[float, ...] = ()
+
+    @property
+    def verdict(self) -> Word:
+        """What this test says by itself, uncorrected."""
+        if self.p_for <= LEVEL:
+            return "supported"
+        return "refuted" if self.p_against <= LEVEL else "inconclusive"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the tests of a claim, or of a part of it, come to.
+
+    Attributes:
+        word: the verdict.
+        deciding: the test that decided it: the weakest of those that had to pass, or of those that stood
+            against it the clearest.
+        p: of that test, corrected where the rule corrects.
+        supported: labels of conditions for which it holds beyond doubt.
+        refuted: labels of those for which the contrary does.
+        open: labels of those that are undecided.
+        needed: seeds that would settle what is open; NaN where nothing is.
+    """
+
+    word: Word
+    deciding: Outcome
+    p: float
+    supported: tuple[str, ...]
+    refuted: tuple[str, ...]
+    open: tuple[str, ...]
+    needed: float = math.nan
+
+
+def above(
+    label: str, values: ArrayLike, margin: float, against: float | None = None, level: float = 0.95
+) -> Outcome:
+    """Test that a mean over seeds exceeds a margin.
+
+    Args:
+        label: the condition.
+        values: one number a seed; of positive quantities their logarithms. Numbers that are not finite are
+            the caller's to rank: here they are an error.
+        margin: what the mean must exceed; Student's one-sided test.
+        against: what it must stay below to stand against the claim; default the same margin.
+        level: coverage of the interval.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    numbers = _finite(label, values)
+    lower = margin if against is None else against
+    estimate, low, high = _interval(numbers, level)
+    p_for, p_against = _one_sided(numbers - margin), _one_sided(lower - numbers)
+    distance = estimate - margin if estimate > margin else lower - estimate
+    needed = seeds_needed(distance, _std(numbers))
+    margins = (margin,) if lower == margin else (lower, margin)
+    return Outcome(label, estimate, low, high, len(numbers), p_for, p_against, needed, margins)
+
+
+def below(label: str, values: ArrayLike, margin: float, against: float | None = None) -> Outcome:
+    """Test that a mean over seeds stays below a margin; `above`, mirrored."""
+    lower = None if against is None else -against
+    found = above(label, -_finite(label, values), -margin, lower)
+    return replace(
+        found,
+        estimate=-found.estimate,
+        low=-found.high,
+        high=-found.low,
+        margins=tuple(sorted(-one for one in found.margins)),
+    )
+
+
+def within(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
+    """Test that a mean over seeds lies between two margins: two one-sided tests (Schuirmann 1987).
+
+    Against it stands a mean beyond one of them, at twice the p of its side.
+    """
+    numbers = _finite(label, values)
+    estimate, left, right = _interval(numbers, 0.95)
+    p_for = max(_one_sided(numbers - low), _one_sided(high - numbers))
+    p_against = min(1.0, 2 * min(_one_sided(low - numbers), _one_sided(numbers - high)))
+    inside = min(estimate - low, high - estimate)
+    needed = seeds_needed(abs(inside), _std(numbers))
+    return Outcome(
+        label, estimate, left, right, len(numbers), p_for, p_against, needed, (low, high)
+    )
+
+
+def share_above(label: str, hits: Sequence[bool] | np.ndarray, margin: float) -> Outcome:
+    """Test that the share of seeds that have something exceeds a margin, by the exact binomial test."""
+    count, total = int(np.sum(hits)), len(hits)
+    found = stats.binomtest(count, total, margin, alternative="greater")
+    other = stats.binomtest(count, total, margin, alternative="less")
+    interval = stats.binomtest(count, total).proportion_ci(method="wilson")
+    share = count / total
+    spread = math.sqrt(max(share * (1 - share), 0.25 / total))
+    return Outcome(
+        label,
+        share,
+        float(interval.low),
+        float(interval.high),
+        total,
+        float(found.pvalue),
+        float(other.pvalue),
+        seeds_needed(abs(share - margin), spread),
+        (margin,),
+    )
+
+
+def share_below(label: str, hits: Sequence[bool] | np.ndarray, margin: float) -> Outcome:
+    """Test that the share of seeds that have something stays below a margin."""
+    found = share_above(label, hits, margin)
+    return replace(found, p_for=found.p_against, p_against=found.p_for)
+
+
+def more_often(label: str, wins: Sequence[float] | np.ndarray) -> Outcome:
+    """Test that of paired seeds one side is ahead more often than the other: the sign test.
+
+    For times and ranks, of which some are censored: all that is needed is who is ahead. A pair in which
+    neither is, such as two networks that never arrive, counts for neither side.
+
+    Args:
+        label: the condition.
+        wins: one number a pair, above 0 where the claim's side is ahead, below 0 where the other is.
+    """
+    signs = np.sign(np.asarray(wins, dtype=float))
+    decided = signs[signs != 0]
+    if not len(decided):
+        return Outcome(label, 0.5, 0.0, 1.0, len(signs), 1.0, 1.0, math.inf, (0.5,))
+    found = share_above(label, decided > 0, 0.5)
+    return replace(found, seeds=len(signs))
+
+
+def exactly(label: str, holds: Sequence[bool] | np.ndarray, estimate: float = math.nan) -> Outcome:
+    """Return the test of what is exact: it holds in every case looked at, or it does not.
+
+    Args:
+        label: the condition.
+        holds: of every case whether it does.
+        estimate: what to show; default the share of cases in which it holds.
+    """
+    share = float(np.mean(holds)) if len(holds) else math.nan
+    value = share if math.isnan(estimate) else estimate
+    every = bool(len(holds)) and bool(np.all(holds))
+    none = not len(holds)
+    return Outcome(
+        label, value, value, value, len(holds),
+        0.0 if every else 1.0, 1.0 if every or none else 0.0,
+    )  # fmt: skip
+
+
+def for_every(tests: Sequence[Outcome]) -> Verdict:
+    """Return the verdict of a claim that must hold in every condition.
+
+    Supported if every test passes; refuted if, corrected, some stand against it and none passes; conditional
+    if some do and some pass beyond doubt; else inconclusive.
+    """
+    against = holm([one.p_against for one in tests])
+    passed = [one for one in tests if one.p_for <= LEVEL]
+    failed = [one for one, p in zip(tests, against, strict=True) if p <= LEVEL]
+    if len(passed) == len(tests):
+        weakest = max(tests, key=lambda one: one.p_for)
+        return _verdict("supported", weakest, weakest.p_for, tests, passed, [])
+    if failed:
+        place = min(range(len(tests)), key=lambda at: against[at])
+        # what holds somewhere is told beside what does not, and so is corrected, too
+        corrected = holm([one.p_for for one in tests])
+        sure = [one for one, p in zip(tests, corrected, strict=True) if p <= LEVEL]
+        word: Word = "conditional" if sure else "refuted"
+        return _verdict(word, tests[place], against[place], tests, sure, failed)
+    weakest = max(tests, key=lambda one: one.p_for)
+    return _verdict("inconclusive", weakest, weakest.p_for, tests, passed, [])
+
+
+def for_some(tests: Sequence[Outcome]) -> Verdict:
+    """Return the verdict of a claim that must hold in some condition, corrected over all looked at.
+
+    Supported if some test passes; refuted if every one stands against it; else inconclusive.
+    """
+    corrected = holm([one.p_for for one in tests])
+    passed = [one for one, p in zip(tests, corrected, strict=True) if p <= LEVEL]
+    failed = [one for one in tests if one.p_against <= LEVEL]
+    if passed:
+        place = min(range(len(tests)), key=lambda at: corrected[at])
+        return _verdict("supported", tests[place], corrected[place], tests, passed, failed)
+    if len(failed) == len(tests):
+        weakest = max(tests, key=lambda one: one.p_against)
+        return _verdict("refuted", weakest, weakest.p_against, tests, [], failed)
+    place = min(range(len(tests)), key=lambda at: corrected[at])
+    return _verdict("inconclusive", tests[place], corrected[place], tests, [], failed)
+
+
+def together(verdicts: Sequence[Verdict]) -> Word:
+    """Return the word for a claim of several parts, each of which has a verdict."""
+    words = {one.word for one in verdicts}
+    if words == {"supported"} or words == {"refuted"}:
+        return words.pop()
+    if "conditional" in words or {"supported", "refuted"} <= words:
+        return "conditional"
+    return "inconclusive"
+
+
+def _verdict(
+    word: Word,
+    deciding: Outcome,
+    p: float,
+    tests: Sequence[Outcome],
+    passed: Sequence[Outcome],
+    failed: Sequence[Outcome],
+) -> Verdict:
+    rest = [one for one in tests if one not in passed and one not in failed]
+    # more of the same seeds settle what is open; a verdict that stands needs none
+    needed = max((one.needed for one in rest), default=math.nan)
+    return Verdict(
+        word,
+        deciding,
+        float(p),
+        tuple(one.label for one in passed),
+        tuple(one.label for one in failed),
+        tuple(one.label for one in rest),
+        needed if word == "inconclusive" else math.nan,
+    )
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p corrected by Holm's method, in the order given."""
+    order = np.argsort(values, kind="stable")
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * float(values[place])))
+        corrected[place] = largest
+    return corrected
+
+
+def seeds_needed(distance: float, std: float) -> float:
+    """Return how many seeds a one-sided t-test needs to see a distance with `POWER`, infinite beyond reason.
+
+    Args:
+        distance: from the margin, above 0 or there is nothing to see.
+        std: over seeds.
+    """
+    if not distance > 0 or not math.isfinite(std):
+        return math.inf
+    if std == 0:
+        return 2.0
+    low, high = 2, 4
+    while _power(high, distance / std) < POWER:
+        low, high = high, 2 * high
+        if high > MOST_SEEDS:
+            return math.inf
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _power(middle, distance / std) >= POWER else (middle, high)
+    return float(high if _power(low, distance / std) < POWER else low)
+
+
+def _power(seeds: int, effect: float) -> float:
+    quantile = stats.t.ppf(1 - LEVEL, seeds - 1)
+    return float(stats.nct.sf(quantile, seeds - 1, effect * math.sqrt(seeds)))
+
+
+def _one_sided(numbers: np.ndarray) -> float:
+    """Return the p of Student's test that a mean is above 0."""
+    if len(numbers) < 2:
+        return 1.0
+    if _std(numbers) == 0:
+        return 0.0 if numbers[0] > 0 else 1.0
+    return float(stats.ttest_1samp(numbers, 0.0, alternative="greater").pvalue)
+
+
+def _interval(numbers: np.ndarray, level: float) -> tuple[float, float, float]:
+    mean = float(numbers.mean()) if len(numbers) else math.nan
+    if len(numbers) < 2:
+        return mean, -math.inf, math.inf
+    half = stats.t.ppf(0.5 + level / 2, len(numbers) - 1) * _std(numbers) / math.sqrt(len(numbers))
+    return mean, mean - float(half), mean + float(half)
+
+
+def _std(numbers: np.ndarray) -> float:
+    if len(numbers) < 2:
+        return math.nan
+    # of equal numbers rounding leaves something
+    spread = float(numbers.std(ddof=1))
+    return 0.0 if spread <= 1e-12 * float(np.abs(numbers).max()) else spread
+
+
+def _finite(label: str, values: ArrayLike) -> np.ndarray:
+    numbers = np.asarray(values, dtype=float)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{label}: {int((~np.isfinite(numbers)).sum())} values are not finite")
+    return numbers

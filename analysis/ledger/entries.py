@@ -1,0 +1,192 @@
+"""The ledger's entries: every claim judged and corrected within its family, its rule beside the fixed one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.claims import claims
+from analysis.frames import Study
+from analysis.ledger.claim import Claim, Evidence, NoEvidence
+from analysis.ledger.decision import LEVEL, Outcome, Word, holm
+
+FIXED = Path(__file__).parent.parent / "claims" / "rules.json"
+"""Hashes of the rules by claim, committed before anything was run for them."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A claim with what came out.
+
+    Attributes:
+        claim: the claim.
+        evidence: what the records say; None where there are none.
+        word: the verdict after the correction within its family; None without evidence.
+        p: of the deciding test, corrected within the family.
+        deciding: that test; None without evidence.
+        unit: of its estimate.
+        needed: seeds that would settle an inconclusive verdict.
+        rule: how the rule stands to the one that was fixed, in words.
+        missing: what to run where there is no evidence.
+        queries: the SQL that found the rows.
+    """
+
+    claim: Claim
+    evidence: Evidence | None
+    word: Word | None
+    p: float
+    deciding: Outcome | None
+    unit: str
+    needed: float
+    rule: str
+    missing: str
+    queries: tuple[str, ...]
+
+
+def fixed_rules() -> dict[str, str]:
+    """Return the hashes of rules as they were fixed, by claim."""
+    if not FIXED.exists():
+        return {}
+    found: dict[str, str] = json.loads(FIXED.read_text(encoding="utf-8"))
+    return found
+
+
+def rule_status(claim: Claim, fixed: Mapping[str, str]) -> str:
+    """Say how a rule stands to the one that was fixed before the run."""
+    now, was = claim.rule_hash, fixed.get(claim.id)
+    if was is None:
+        return f"rule {now}: not fixed before the run"
+    if was == now:
+        return f"rule {now}, as fixed before the run"
+    known = [one for one in claim.amendments if one.was == was]
+    if not known:
+        return f"rule {now}: changed from {was} without a reason"
+    reasons = " ".join(one.why for one in claim.amendments)
+    return f"rule {now}: changed from {was}. {reasons}"
+
+
+def entries(
+    study: Study,
+    data: str,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Entry]:
+    """Judge claims by a study's records.
+
+    Args:
+        study: an opened study.
+        data: name of the data set on which accuracy is judged.
+        only: ids of the claims; default all. The correction within a family is over those judged.
+        tell: called with the id of each claim as its turn comes.
+    """
+    fixed = fixed_rules()
+    judged: list[tuple[Claim, Evidence | None, str, tuple[str, ...]]] = []
+    for claim in claims().values():
+        if only and claim.id not in only:
+            continue
+        tell(claim.id)
+        study.asked.clear()
+        try:
+            evidence: Evidence | None = claim.judge(study, data)
+            missing = ""
+        except NoEvidence as reason:
+            evidence, missing = None, f"{reason}; run {commands(claim)}"
+        judged.append((claim, evidence, missing, tuple(dict.fromkeys(study.asked))))
+    corrected = _within_families(judged)
+    return [
+        _entry(claim, evidence, corrected.get(claim.id, math.nan), fixed, missing, queries)
+        for claim, evidence, missing, queries in judged
+    ]
+
+
+def commands(claim: Claim, **settings: str) -> str:
+    """Return the commands that make a claim's evidence."""
+    more = "".join(f" {key}={value}" for key, value in settings.items())
+    runs = [f"python -m study +experiment={name}{more}" for name in claim.experiments]
+    tasks = [f"python -m study measure {' '.join(claim.tasks)} name=ledger"] if claim.tasks else []
+    return " && ".join([*runs, *tasks])
+
+
+def _deciding(evidence: Evidence) -> tuple[Outcome, float, str]:
+    """Return the test on which a claim's verdict hangs, its p, and the unit of its estimate.
+
+    Of several parts that all had to come out as they did, the weakest.
+    """
+    word = evidence.word
+    same = [part for part in evidence.parts if part.verdict.word == word] or list(evidence.parts)
+    part = max(same, key=lambda one: one.verdict.p)
+    return part.verdict.deciding, part.verdict.p, part.unit
+
+
+def _within_families(
+    judged: Sequence[tuple[Claim, Evidence | None, str, tuple[str, ...]]],
+) -> dict[str, float]:
+    """Return the p of every claim that was decided, corrected over its family by Holm's method."""
+    corrected: dict[str, float] = {}
+    for family in {claim.family for claim, *_ in judged}:
+        decided = {
+            claim.id: _deciding(evidence)[1]
+            for claim, evidence, *_ in judged
+            if claim.family == family and evidence and evidence.word != "inconclusive"
+        }
+        corrected |= dict(zip(decided, holm(list(decided.values())), strict=True))
+    return corrected
+
+
+def _entry(
+    claim: Claim,
+    evidence: Evidence | None,
+    corrected: float,
+    fixed: Mapping[str, str],
+    missing: str,
+    queries: tuple[str, ...],
+) -> Entry:
+    rule = rule_status(claim, fixed)
+    if evidence is None:
+        return Entry(claim, None, None, math.nan, None, "", math.nan, rule, missing, queries)
+    deciding, p, unit = _deciding(evidence)
+    word: Word = evidence.word
+    if word != "inconclusive" and corrected > LEVEL:
+        word = "inconclusive"
+    open_parts = [
+        part.verdict.needed for part in evidence.parts if not math.isnan(part.verdict.needed)
+    ]
+    needed = max(open_parts, default=deciding.needed) if word == "inconclusive" else math.nan
+    return Entry(
+        claim, evidence, word, p if math.isnan(corrected) else corrected, deciding, unit, needed, rule,
+        missing, queries,
+    )  # fmt: skip
+
+
+def table(judged: Sequence[Entry]) -> pd.DataFrame:
+    """Return the ledger as a table, a row a claim.
+
+    Columns: ``id, claim, verdict`` (empty where nothing was run), ``test`` (the condition that decided),
+    ``effect, low, high, unit, seeds, networks, p`` (corrected within the family), ``needed_seeds``, ``rule``.
+    """
+    rows = []
+    for entry in judged:
+        test, evidence = entry.deciding, entry.evidence
+        rows.append(
+            {
+                "id": entry.claim.id,
+                "claim": entry.claim.sentence,
+                "verdict": entry.word or "",
+                "test": test.label if test else "",
+                "effect": test.estimate if test else math.nan,
+                "low": test.low if test else math.nan,
+                "high": test.high if test else math.nan,
+                "unit": entry.unit,
+                "seeds": test.seeds if test else 0,
+                "networks": evidence.networks if evidence else 0,
+                "p": entry.p,
+                "needed_seeds": entry.needed,
+                "rule": entry.rule,
+            }
+        )
+    return pd.DataFrame(rows)

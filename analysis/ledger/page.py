@@ -1,0 +1,162 @@
+"""The ledger's page: one table of verdicts, then a section a claim with its figure, written as a whole."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import style
+from analysis.claims import FAMILY_NAMES
+from analysis.frames import Study
+from analysis.ledger.decision import WORDS, Outcome
+from analysis.ledger.drawing import VERDICT_COLOURS
+from analysis.ledger.entries import Entry, commands, entries, table
+from analysis.page import PAGE, Writer, replacing, template
+from analysis.provenance import provenance
+from study.errors import StoreError
+
+PICTURE = 150.0
+"""Width of the small picture of an effect in pixels."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger as written.
+
+    Attributes:
+        page: the HTML page.
+        entries: what is in it.
+    """
+
+    page: Path
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An estimate with its interval and margins, in pixels from the left.
+
+    Attributes:
+        low: end of the interval.
+        high: likewise.
+        place: of the estimate.
+        margins: of the bounds that it was compared with.
+        colour: of the verdict.
+    """
+
+    low: float
+    high: float
+    place: float
+    margins: tuple[float, ...]
+    colour: str
+
+
+def write_ledger(
+    study: Study,
+    data: str,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Ledger:
+    """Judge claims and write page, figures, tables and queries into ``<study>/ledger/``.
+
+    Args:
+        study: an opened study.
+        data: name of the data set on which accuracy is judged.
+        only: ids of the claims; default all.
+        tell: called with the id of each claim as its turn comes.
+
+    Raises:
+        StoreError: the folder cannot be written, or no claim has any evidence in the study.
+    """
+    judged = entries(study, data, only, tell)
+    if not any(one.evidence for one in judged):
+        raise StoreError(
+            f"cannot write a ledger of {study.folder}: it holds no records of any claim's experiments; "
+            f"{judged[0].claim.id} needs {commands(judged[0].claim)}."
+        )
+    with replacing(study.folder / "ledger", "ledger") as folder:
+        writer = Writer(study, folder)
+        images = {}
+        for one in judged:
+            if one.evidence is None:
+                continue
+            slug = one.claim.id
+            figure = one.evidence.draw()
+            style.save(figure, folder / "figures", slug)
+            images[slug] = (_image(folder, slug), float(figure.get_figwidth()))
+            writer.table(slug, one.evidence.table)
+            writer.query(slug, one.queries)
+        writer.table("ledger", table(judged))
+        families = [
+            (name, [one for one in judged if one.claim.family == family])
+            for family, name in FAMILY_NAMES.items()
+        ]
+        html = template("ledger.html").render(
+            name=study.name,
+            data=data,
+            families=[(name, found) for name, found in families if found],
+            counts={word: sum(one.word == word for one in judged) for word in WORDS},
+            missing=sum(one.word is None for one in judged),
+            colours=VERDICT_COLOURS,
+            images=images,
+            pictures={one.claim.id: picture(one) for one in judged if one.deciding},
+            width=PICTURE,
+            commands=commands,
+            effect=effect,
+            number=number,
+            provenance=provenance(study),
+        )
+        (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
+    return Ledger(study.folder / "ledger" / PAGE, judged)
+
+
+def picture(entry: Entry) -> Picture | None:
+    """Return the small picture of an entry's effect; None where there is nothing to show."""
+    test = entry.deciding
+    if test is None or entry.word is None:
+        return None
+    known = [
+        one for one in (test.low, test.high, test.estimate, *test.margins) if math.isfinite(one)
+    ]
+    if not known or not math.isfinite(test.estimate):
+        return None
+    low, high = min(known), max(known)
+    room = 0.12 * (high - low) or 1.0
+
+    def place(value: float) -> float:
+        inside = min(max(value, low - room), high + room)
+        return round(PICTURE * (inside - low + room) / (high - low + 2 * room), 1)
+
+    return Picture(
+        place(test.low),
+        place(test.high),
+        place(test.estimate),
+        tuple(place(one) for one in test.margins),
+        VERDICT_COLOURS[entry.word],
+    )
+
+
+def number(value: float) -> str:
+    """Return a number as text with three digits, ``"−0.62"``."""
+    if math.isnan(value):
+        return ""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.3g}".replace("-", "−")
+
+
+def effect(test: Outcome | None) -> str:
+    """Return a test's estimate with its interval as text."""
+    if test is None:
+        return ""
+    if test.low == test.high or not math.isfinite(test.low + test.high):
+        return number(test.estimate)
+    return f"{number(test.estimate)} [{number(test.low)}, {number(test.high)}]"
+
+
+def _image(folder: Path, slug: str) -> str:
+    svg = (folder / "figures" / f"{slug}.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

@@ -1,0 +1,184 @@
+"""Tests, corrections, verdicts and the number of seeds that would settle a question."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis.ledger.decision import (
+    LEVEL,
+    POWER,
+    Outcome,
+    above,
+    below,
+    exactly,
+    for_every,
+    for_some,
+    holm,
+    more_often,
+    seeds_needed,
+    share_above,
+    together,
+    within,
+)
+
+samples = st.lists(st.floats(-100, 100).map(lambda one: round(one, 3)), min_size=2, max_size=30)
+
+
+@given(samples, st.floats(-100, 100))
+@settings(deadline=None)
+def test_above_and_below_are_mirrors_and_never_both(values: list[float], margin: float) -> None:
+    up, down = above("", values, margin), below("", values, margin)
+    mirrored = below("", [-one for one in values], -margin)
+    assert (up.p_for, up.p_against) == (mirrored.p_for, mirrored.p_against)
+    assert up.p_for == down.p_against
+    assert not (up.p_for <= LEVEL and up.p_against <= LEVEL)
+    assert (up.low, up.high, up.estimate) == (down.low, down.high, down.estimate)
+
+
+def test_a_test_is_students() -> None:
+    values = np.array([0.3, 0.1, 0.5, 0.2, 0.4])
+    found = above("x", values, 0.1)
+    assert found.p_for == stats.ttest_1samp(values, 0.1, alternative="greater").pvalue
+    low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    wide = above("x", values, 0.1, against=0.0)
+    assert wide.p_against == stats.ttest_1samp(values, 0.0, alternative="less").pvalue
+    assert wide.margins == (0.0, 0.1)
+
+
+def test_no_difference_is_two_one_sided_tests_and_few_seeds_prove_nothing() -> None:
+    near = np.array([0.1, -0.2, 0.15, -0.1, 0.05, 0.0, -0.05, 0.1, -0.1, 0.05])
+    assert within("", near, -1, 1).verdict == "supported"
+    assert within("", near, -0.05, 0.05).verdict == "inconclusive"
+    assert within("", near + 5, -1, 1).verdict == "refuted"
+    assert within("", [0.5, -0.5], -1, 1).verdict == "inconclusive"
+    expected = max(
+        stats.ttest_1samp(near, -1, alternative="greater").pvalue,
+        stats.ttest_1samp(near, 1, alternative="less").pvalue,
+    )
+    assert within("", near, -1, 1).p_for == expected
+
+
+def test_equal_numbers_are_beyond_doubt_and_one_number_is_not() -> None:
+    assert above("", [2.0] * 5, 1.0).verdict == "supported"
+    assert above("", [1.0] * 5, 2.0).verdict == "refuted"
+    assert above("", [5.0], 1.0).verdict == "inconclusive"
+    with pytest.raises(ValueError, match="not finite"):
+        above("x", [1.0, math.nan], 0.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_ordered_never_smaller_and_at_most_bonferroni(values: list[float]) -> None:
+    found = holm(values)
+    for one, corrected in zip(values, found, strict=True):
+        assert one <= corrected <= min(1.0, len(values) * one) or corrected == pytest.approx(
+            max(found)
+        )
+    order = np.argsort(values, kind="stable")
+    assert list(np.array(found)[order]) == sorted(found)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_exact_claims_hold_everywhere_or_not() -> None:
+    assert exactly("", [True] * 3).verdict == "supported"
+    assert exactly("", [True, False]).verdict == "refuted"
+    assert exactly("", []).verdict == "inconclusive"
+
+
+def test_the_sign_test_counts_no_pair_in_which_neither_is_ahead() -> None:
+    assert more_often("", [1] * 8 + [0, 0]).p_for == pytest.approx(0.5**8)
+    assert more_often("", [-1] * 8).verdict == "refuted"
+    assert more_often("", [0, 0, 0]).verdict == "inconclusive"
+    assert more_often("", [math.inf, math.inf, -math.inf]).estimate == pytest.approx(2 / 3)
+
+
+def test_a_share_is_tested_by_the_exact_binomial() -> None:
+    found = share_above("", [True] * 9 + [False], 0.5)
+    assert found.p_for == stats.binomtest(9, 10, 0.5, alternative="greater").pvalue
+    assert found.estimate == 0.9
+
+
+def one(word: str, label: str = "") -> Outcome:
+    p_for, p_against = {"supported": (1e-4, 1), "refuted": (1, 1e-4), "inconclusive": (0.4, 0.4)}[
+        word
+    ]
+    return Outcome(label or word, 0.0, -1.0, 1.0, 10, p_for, p_against, 40.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "every", "some"),
+    [
+        (["supported", "supported"], "supported", "supported"),
+        (["supported", "inconclusive"], "inconclusive", "supported"),
+        (["supported", "refuted"], "conditional", "supported"),
+        (["refuted", "inconclusive"], "refuted", "inconclusive"),
+        (["refuted", "refuted"], "refuted", "refuted"),
+        (["inconclusive", "inconclusive"], "inconclusive", "inconclusive"),
+    ],
+)
+def test_what_tests_come_to(words: list[str], every: str, some: str) -> None:
+    tests = [one(word, f"{word} {place}") for place, word in enumerate(words)]
+    assert for_every(tests).word == every
+    assert for_some(tests).word == some
+    verdict = for_every(tests)
+    told = {*verdict.supported, *verdict.refuted, *verdict.open}
+    assert told <= {test.label for test in tests}
+    assert (verdict.word == "inconclusive") == (verdict.needed == 40.0)
+
+
+def test_one_counterexample_of_many_must_survive_holm() -> None:
+    weak = Outcome("weak", 0, -1, 1, 10, 0.9, 0.03)
+    assert for_every([weak]).word == "refuted"
+    assert for_every([weak, *[one("inconclusive")] * 9]).word == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["supported"], "supported"),
+        (["supported", "refuted"], "conditional"),
+        (["supported", "inconclusive"], "inconclusive"),
+        (["refuted", "inconclusive"], "inconclusive"),
+        (["supported", "conditional"], "conditional"),
+        (["refuted", "refuted"], "refuted"),
+    ],
+)
+def test_parts_together(words: list[str], expected: str) -> None:
+    verdicts = []
+    for word in words:
+        if word == "conditional":
+            verdicts.append(for_every([one("supported", "a"), one("refuted", "b")]))
+        else:
+            verdicts.append(for_every([one(word)]))
+    assert together(verdicts) == expected
+
+
+@pytest.mark.parametrize("effect", [0.3, 0.7, 1.5])
+def test_the_seeds_that_are_asked_for_have_the_power_that_is_said(effect: float) -> None:
+    count = int(seeds_needed(effect, 1.0))
+    random = np.random.default_rng(0)
+    drawn = random.standard_normal((20_000, count)) + effect
+    t = drawn.mean(axis=1) / drawn.std(axis=1, ddof=1) * math.sqrt(count)
+    found = float((t > stats.t.ppf(1 - LEVEL, count - 1)).mean())
+    # four standard errors of a share over 20,000
+    assert found > POWER - 4 * math.sqrt(POWER * (1 - POWER) / 20_000)
+    if count > 2:
+        fewer = drawn[:, :-1]
+        t = fewer.mean(axis=1) / fewer.std(axis=1, ddof=1) * math.sqrt(count - 1)
+        less = float((t > stats.t.ppf(1 - LEVEL, count - 2)).mean())
+        assert less < POWER + 4 * math.sqrt(POWER * (1 - POWER) / 20_000)
+
+
+def test_nothing_to_see_needs_no_number_of_seeds() -> None:
+    assert seeds_needed(0.0, 1.0) == math.inf
+    assert seeds_needed(1e-9, 1.0) == math.inf
+    assert seeds_needed(1.0, 0.0) == 2.0

@@ -43,8 +43,11 @@ INITIALIZERS = (
     "he_uniform",
     "he_normal",
     "orthogonal",
+    "lsuv",
     "critical",
     "normal_unit",
+    "rbm",
+    "killed",
 )
 """The order in which initializers are shown, roughly from small to large weights."""
 
@@ -78,9 +81,12 @@ _COLOURS |= {
     "orthogonal": "#AA3377",
     "critical": "#117733",
     "normal_unit": "#EE3377",
+    "lsuv": "#AA7744",
+    "rbm": "#6F4C9B",
+    "killed": "#000000",
 }
 _MARKERS = dict(zip(ACTIVATIONS, "osD^vPX*ph", strict=True))
-_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ovdP", strict=True))
+_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ov8dPH4", strict=True))
 _SPARE_MARKERS = "<>d8H"
 
 STATUS_COLOURS = {

@@ -6,6 +6,7 @@ network is a stack of one cell.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from study.activations import ACTIVATIONS, Traits
 from study.errors import FunctionError
 from study.initializers import INITIALIZERS, Array, LayerDraw
+from study.pack_data import training_inputs
 from study.randomness import stream
 from study.registry import parameters
 
@@ -253,6 +255,29 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
         FunctionError: the initializer returned another shape than ``[out, in]`` or ``[out]``, or other
             numbers for the same draws.
     """
+    if not INITIALIZERS[settings["init"]["name"]].extra.needs_inputs:
+        return _start(settings, shape, None)
+    # not at the top: scikit-learn brings it along, and only starts that look at data need it
+    from threadpoolctl import threadpool_limits
+
+    # a product over two threads may have another last bit, and a sampled unit then another state
+    with threadpool_limits(1), _one_thread():
+        samples = INITIALIZERS[settings["init"]["name"]].extra.samples
+        return _start(settings, shape, training_inputs(settings, samples))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _start(settings: Settings, shape: Shape, inputs: Array | None) -> list[tuple[Array, Array]]:
+    """Return what `start` does, given layer 1's inputs ``[sample, in]`` where the initializer asks for them."""
     init = settings["init"]
     entry = INITIALIZERS[init["name"]]
     rule = entry.function
@@ -261,12 +286,18 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
     for index, (fan_in, fan_out) in enumerate(shape.fans(), start=1):
         weights = stream(settings["seed"], f"weights/{index}")
         biases = stream(settings["seed"], f"biases/{index}")
+        seen: dict[str, Any] = {}
+        if inputs is not None:
+            inputs.setflags(write=False)
+            random = stream(settings["seed"], f"start/{index}")
+            seen = {"inputs": inputs, "seed": int(random.integers(2**32))}
         draw = LayerDraw(
             weight=weights.standard_normal((fan_out, fan_in)),
             bias=biases.standard_normal(fan_out),
             layer=index,
             depth=shape.depth,
             activation=settings["activation"],
+            **seen,
         )
         made = rule(draw, **keywords)
         weight, bias = made if isinstance(made, tuple) else (made, np.zeros(fan_out))
@@ -283,7 +314,18 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
                 "draw.weight and draw.bias, and draw no random numbers of its own"
             )
         layers.append((weight, bias))
+        if inputs is not None and index < shape.depth:
+            inputs = _outputs(settings["activation"], inputs, weight, bias if shape.bias else None)
     return layers
+
+
+def _outputs(activation: Settings, inputs: Array, weight: Array, bias: Array | None) -> Array:
+    """Return φ(x Wᵀ + b) of one network's layer, ``[sample, out]``, in float64."""
+    z = inputs @ weight.T if bias is None else inputs @ weight.T + bias
+    with torch.no_grad():
+        h = ActivationSlice(activation, 1, torch.float64)(torch.from_numpy(z).unsqueeze(0))
+    found: Array = h[0].numpy()
+    return found
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from study.cell import canonical_json
-from study.datasets import Split, SplitData, batches, pool, split
+from study.datasets import Floats, Split, SplitData, batches, pool, split
 
 Settings = dict[str, Any]
 
@@ -29,6 +30,23 @@ Part = Callable[[SplitData], Split]
 @functools.lru_cache(maxsize=64)
 def _split_of(data: str, seed: int, probe_samples: int) -> SplitData:
     return split(json.loads(data), seed, probe_samples)
+
+
+def training_inputs(settings: Settings, samples: int | None) -> Floats:
+    """Return the first training samples of one cell as its network sees them, before any rounding.
+
+    Their order is random, so the first are a sample of all.
+
+    Args:
+        settings: the cell's canonical settings.
+        samples: how many at most; None: all.
+
+    Returns:
+        ``[sample, in]``, float64, standardised on the whole training split.
+    """
+    key = canonical_json(settings["data"])
+    train = _split_of(key, settings["seed"], settings["probe"]["samples"]).train
+    return replace(train, rows=train.rows[:samples]).inputs
 
 
 READY_BYTES = 2**27

@@ -121,6 +121,12 @@ COMMON_PARAMETERS: dict[str, dict[str, Any]] = {
 
 PARAMETER_RULES: dict[str, Number] = {
     "init.std": Number(low=0.0),
+    "init.lsuv.tolerance": Number(low=0.0, open_low=True),
+    "init.lsuv.iterations": whole(1),
+    "init.rbm.epochs": whole(1),
+    "init.rbm.learning_rate": Number(low=0.0, open_low=True),
+    "init.rbm.batch_size": whole(1),
+    "init.killed.layer": whole(1),
     "data.label_noise": Number(low=0.0, high=1.0),
     "data.train_size": whole(1, optional=True),
     "data.dim": whole(1),
@@ -137,7 +143,7 @@ PARAMETER_RULES: dict[str, Number] = {
     "probe.steps": whole(2),
     "probe.samples": whole(1, words=("all",)),
 }
-"""Rules of the parameters that have bounds; another parameter is a finite number."""
+"""Rules of the parameters that have bounds, of a group or of one function; another is a finite number."""
 
 PROBE_DEFAULTS: dict[str, Any] = {"steps": 20, "samples": 512}
 
@@ -201,7 +207,8 @@ def _group(group: str, given: Any) -> Settings:
         if isinstance(default, bool):
             canonical[key] = _switch(path, value)
         else:
-            rule = PARAMETER_RULES.get(path, Number(whole=isinstance(default, int)))
+            usual = PARAMETER_RULES.get(path, Number(whole=isinstance(default, int)))
+            rule = PARAMETER_RULES.get(f"{group}.{entry.name}.{key}", usual)
             canonical[key] = rule.check(path, value)
     if entry.code is not None:
         canonical["code"] = entry.code
@@ -258,6 +265,7 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     _check_sizes(settings)
     _check_label_noise(settings["data"])
     _check_critical(settings)
+    _check_data_dependent(settings)
     return settings, list(range(first, first + count))
 
 
@@ -299,6 +307,34 @@ def _check_critical(settings: Settings) -> None:
     if theory.critical_weight_variance(activation) is None:
         raise SettingError(
             f"cannot use init=critical with activation={activation['name']}: {WITHOUT_CRITICAL}."
+        )
+
+
+def _check_data_dependent(settings: Settings) -> None:
+    """Refuse pre-training of units that no RBM has, and a killed layer that is not there or cannot die."""
+    init, activation, name = settings["init"], settings["activation"], settings["init"]["name"]
+    if name not in ("rbm", "killed"):
+        return
+    refused = f"cannot use init={name} with"
+    if not settings["bias"]:
+        raise SettingError(
+            f"{refused} bias=false: part of its start are the biases; use bias=true."
+        )
+    if name == "rbm" and activation["name"] != "sigmoid":
+        raise SettingError(
+            f"{refused} activation={activation['name']}: it pre-trains units whose output is a "
+            "probability, so only activation=sigmoid is allowed."
+        )
+    # one of the user's own may die as ReLU does
+    if name == "killed" and activation["name"] != "relu" and "code" not in activation:
+        raise SettingError(
+            f"{refused} activation={activation['name']}: only units with slope 0 wherever z is negative "
+            "can be dead, so only activation=relu is allowed."
+        )
+    if name == "killed" and init["layer"] > settings["depth"] - 1:
+        raise SettingError(
+            f"{refused} init.layer={init['layer']} and depth={settings['depth']}: it must be one of the "
+            f"hidden layers, of which there are {settings['depth'] - 1}."
         )
 
 

@@ -88,6 +88,11 @@ def variances(
             f"cannot predict init={name}: allowed are {', '.join(sorted(INITIALIZERS))}"
             f"{nearest(str(name), INITIALIZERS)}."
         )
+    if INITIALIZERS[name].extra.needs_inputs:
+        raise SettingError(
+            f"cannot predict init={name}: its weights follow the samples, and the theory speaks of "
+            "independent ones."
+        )
     rule, keywords = INITIALIZERS[name].function, parameters(init)
     random = np.random.default_rng(0)
     times = max(LEAST_DRAWS, -(-ENOUGH // (fan_in * fan_out)))

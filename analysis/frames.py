@@ -81,7 +81,7 @@ def among(cells: pd.DataFrame) -> str:
 class Study:
     """The records of one study, verified, with the networks that are planned but not there.
 
-    SQL sees the views of `study.schema.TABLES` and ``networks``, see `networks`.
+    SQL sees the views of `study.schema.EVERY_TABLE` and ``networks``, see `networks`.
 
     Args:
         folder: ``outputs/<study name>``.

@@ -38,7 +38,7 @@ def provenance(study: Study) -> dict[str, Any]:
     return {
         "commands": sorted({plan.command for plan in study.plans}),
         "environments": sorted(environments),
-        "packs": several(len(commits), "pack"),
+        "packs": several(sum(not commit.measured for commit in commits), "pack"),
         "networks": several(sum(len(commit.statuses) for commit in commits), "network"),
         "bits": min(bits, default=None),
         "digest": hashlib.sha256(hashes.encode()).hexdigest()[:16],

@@ -1,4 +1,4 @@
-"""The three views of a study: ``cells``, ``curves`` and ``layers``, over verified records only."""
+"""The views of a study, those of `study.schema.EVERY_TABLE`, over verified records only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from study.errors import StoreError
-from study.schema import TABLES
+from study.schema import EVERY_TABLE, TABLES
 from study.store import ARROW_SCHEMAS, Store, final_commits
 
 MEMORY = "512MB"
@@ -61,11 +61,12 @@ def verify(folder: str | Path) -> Records:
         if final[cell].pack != commit.pack
         for table in TABLES
     ]
-    return Records({table: [paths[table] for paths in found] for table in TABLES}, superseded)
+    files = {table: [paths[table] for paths in found if table in paths] for table in EVERY_TABLE}
+    return Records(files, superseded)
 
 
 def connect(records: Records) -> duckdb.DuckDBPyConnection:
-    """Return a connection with the views of `study.schema.TABLES` over verified records."""
+    """Return a connection with the views of `study.schema.EVERY_TABLE` over verified records."""
     connection = duckdb.connect()
     for setting, value in (
         # an average over two threads has other last bits from run to run
@@ -90,6 +91,9 @@ def connect(records: Records) -> duckdb.DuckDBPyConnection:
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM no_{table}")
             continue
         source = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+        if table not in TABLES:  # nothing supersedes a measurement
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{source}])")
+            continue
         connection.execute(
             f"CREATE VIEW {table} AS SELECT * EXCLUDE (filename) "
             f"FROM read_parquet([{source}], filename = true) "

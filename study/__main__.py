@@ -40,6 +40,10 @@ def run_command_line() -> int:
     from study.errors import StudyError
 
     try:
+        if sys.argv[1:2] == ["measure"]:
+            from study import measuring
+
+            return measuring.main(sys.argv[2:])
         arguments = cli_errors.parse_arguments(sys.argv[1:])
         cli_errors.load_extensions(arguments, app.CONF)
         try:

@@ -277,7 +277,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _start(settings: Settings, shape: Shape, inputs: Array | None) -> list[tuple[Array, Array]]:
-    """Return what `start` does, given layer 1's inputs ``[sample, in]`` where the initializer asks for them."""
+    """Return what `start` does, given layer 1's inputs ``[sample, in]`` if the initializer asks for them."""
     init = settings["init"]
     entry = INITIALIZERS[init["name"]]
     rule = entry.function

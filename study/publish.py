@@ -40,7 +40,7 @@ def publish(source: Path, target: Path) -> int:
 
     Layers are rounded to `KEPT_BITS`. Curves keep every bit, at probe steps only, and so do final
     scores: rounding could break a tie between two learning rates.
-    Packs that were made in the same environment become one.
+    Packs that were made in the same environment become one. Measurements are copied as they are.
 
     Args:
         source: the study's folder.
@@ -98,6 +98,10 @@ def _copy(store: Store, copy: Store) -> int:
             {**json.loads(environment), "significant_bits": KEPT_BITS},
             sum(commit.wall_s for commit in group),
         )
+    for commit in commits:
+        if commit.measured:
+            tables = {name: pq.read_table(path) for name, path in paths[commit.pack].items()}
+            copy.commit(commit.pack, 0, tables, {}, commit.environment, commit.wall_s)
     return len(final)
 
 

@@ -364,12 +364,29 @@ LAYERS: tuple[Column, ...] = (
     ),
 )
 
+MEASUREMENTS: tuple[Column, ...] = (
+    Column(
+        "task", "string", "", "Name of the task that measured it, see `python -m study measure`."
+    ),
+    Column("subject", "string", "", "What it was measured on: what was varied, as canonical JSON."),
+    Column("quantity", "string", "", "What was measured, or computed beside it to be compared."),
+    Column("repeat", "int64", "", "Which repetition, or which seed, from 0 on."),
+    Column("value", "double", "`unit`", "The number."),
+    Column("unit", "string", "", "Its unit, `1` for a plain number."),
+)
+
 TABLES: dict[str, tuple[Column, ...]] = {"cells": CELLS, "curves": CURVES, "layers": LAYERS}
+"""What a pack of networks leaves behind."""
+
+MEASURED: dict[str, tuple[Column, ...]] = {"measurements": MEASUREMENTS}
+"""What a task of `study.tasks` leaves behind, in a commit of its own."""
+
+EVERY_TABLE = TABLES | MEASURED
 
 
 def column(table: str, name: str) -> Column:
     """Return one column of a table by its name."""
-    return next(column for column in TABLES[table] if column.name == name)
+    return next(column for column in EVERY_TABLE[table] if column.name == name)
 
 
 def markdown() -> str:
@@ -380,7 +397,7 @@ def markdown() -> str:
         "Made by `python -m study.schema`. NULL: not defined there; NaN: measured, and not a number.",
         "A row of `curves` and `layers` describes the weights before the next update.",
     ]
-    for table, columns in TABLES.items():
+    for table, columns in EVERY_TABLE.items():
         lines += [
             "",
             f"## `{table}`",

@@ -2,7 +2,8 @@
 
 A study's folder holds
     plans/<digest>.json            which cells make up which pack
-    records/<pack>.<digest>/       cells.parquet, curves.parquet, layers.parquet
+    records/<pack>.<digest>/       cells.parquet, curves.parquet, layers.parquet; of what was measured once,
+                                   see `study.tasks`, measurements.parquet alone
     commits/<pack>.json            rows, bytes and SHA-256 of these files, the cells and their status
     staging/                       what is being written; of no meaning to a reader
 
@@ -30,13 +31,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.errors import StoreError
-from study.schema import SCHEMA_VERSION, TABLES
+from study.schema import EVERY_TABLE, MEASURED, SCHEMA_VERSION, TABLES
 
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
 
 ARROW_SCHEMAS = {
     table: pa.schema([(column.name, _TYPES[column.kind]) for column in columns])
-    for table, columns in TABLES.items()
+    for table, columns in EVERY_TABLE.items()
 }
 
 
@@ -52,12 +53,12 @@ _MODE = _mode()
 
 @dataclass(frozen=True)
 class Commit:
-    """One committed pack, as its file says.
+    """One committed pack, or what one task measured, as its file says.
 
     Attributes:
-        pack: the pack's id.
+        pack: the pack's id; of measurements that of `study.measuring.Measurement`.
         attempt: how many times its cells failed before.
-        statuses: status of every cell by id.
+        statuses: status of every cell by id; none of measurements.
         files: path relative to the study's folder, rows, bytes and SHA-256, by table.
         environment: versions, device and data that the numbers came from.
         wall_s: how long the pack took.
@@ -69,6 +70,11 @@ class Commit:
     files: dict[str, dict[str, Any]]
     environment: dict[str, Any]
     wall_s: float
+
+    @property
+    def measured(self) -> bool:
+        """Whether it holds measurements, and no networks."""
+        return set(self.files) == set(MEASURED)
 
 
 def _sync(path: Path) -> None:
@@ -284,7 +290,8 @@ class Store:
             content = self._read_json(path)
             try:
                 commit = Commit(**{key: content[key] for key in Commit.__dataclass_fields__})
-                intact = commit.pack == path.stem and set(commit.files) == set(TABLES)
+                whole = commit.measured or set(commit.files) == set(TABLES)
+                intact = commit.pack == path.stem and whole
             except (KeyError, TypeError):
                 intact = False
             if not intact:
@@ -317,10 +324,11 @@ class Store:
             inside = path.resolve().is_relative_to(self.records.resolve())
             if not inside or not _matches(path, entry):
                 state = "damaged" if inside and path.is_file() else "missing"
+                again = "it measured" if commit.measured else "its cells run"
                 raise StoreError(
                     f"cannot read {path}: it is {state}, its commit says {entry['bytes']} bytes with "
                     f"SHA-256 {entry['sha256'][:12]}…; delete {self.commits.name}/{commit.pack}.json "
-                    "to have its cells run again."
+                    f"to have {again} again."
                 )
             paths[table] = path
         return paths

@@ -193,6 +193,9 @@ class Study:
         settings = pd.DataFrame(
             [flatten(json.loads(text)) for text in known["settings"]], index=known.index
         )
+        if settings.empty:  # measurements alone: no network tells what settings there are
+            names = [f"{group}.name" for group in GROUPS]
+            settings = settings.reindex(columns=[*START_SETTINGS, "steps", "optim.lr", *names])
         named = {group: labels(settings, group) for group in GROUPS}
         return pd.concat([known.drop(columns="settings"), settings], axis=1).assign(
             **named, lr=settings.get("optim.lr")

@@ -111,7 +111,9 @@ def measured(folder: Path, records: str, rounds: int) -> dict[str, Any]:
     return {
         "records": records,
         "networks": sum(len(commit.statuses) for commit in commits),
-        "layer_rows": sum(commit.files["layers"]["rows"] for commit in commits),
+        "layer_rows": sum(
+            commit.files["layers"]["rows"] for commit in commits if not commit.measured
+        ),
         "files": len(entries),
         "record_bytes": sum(entry["bytes"] for entry in entries),
         "page_bytes": (folder / "report" / "index.html").stat().st_size,

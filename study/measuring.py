@@ -11,8 +11,9 @@ from typing import Any
 from study import NUMERICS_VERSION
 from study.cell import canonical_json, digest
 from study.errors import SettingError, StudyError, nearest
+from study.registry import Entry
 from study.settings import Number, study_name
-from study.tasks import TASKS, Row
+from study.tasks import TASKS, Row, Traits
 
 NAME = "measurements"
 """The study that is written to unless another is named."""
@@ -100,7 +101,9 @@ def wanted(names: Sequence[str], settings: Mapping[str, str]) -> list[Measuremen
                     f"{', '.join(known)}{nearest(key, known)}."
                 )
         parameters = {
-            key: _number(key, settings[key], default) if key in settings else default
+            key: default
+            if key not in settings
+            else _rule(entry, key).check(key, _number(settings[key]))
             for key, default in entry.parameters.items()
         }
         devices = _devices() if entry.extra.each_device else ["cpu"]
@@ -108,14 +111,19 @@ def wanted(names: Sequence[str], settings: Mapping[str, str]) -> list[Measuremen
     return found
 
 
-def _number(key: str, text: str, default: float) -> Any:
-    whole = isinstance(default, int)
-    rule = Number(whole=whole, low=1) if whole else Number(low=0.0, open_low=True)
+def _rule(entry: Entry[Traits], key: str) -> Number:
+    if key in entry.extra.rules:
+        return entry.extra.rules[key]
+    whole = isinstance(entry.parameters[key], int)
+    return Number(whole=True, low=1) if whole else Number(low=0.0, open_low=True)
+
+
+def _number(text: str) -> float | str:
+    """Return the number that a text is, or the text, for a rule to refuse."""
     try:
-        value: Any = float(text)
+        return float(text)
     except ValueError:
-        value = text
-    return rule.check(key, value)
+        return text
 
 
 def _devices() -> list[str]:
@@ -144,6 +152,7 @@ def measure(measurements: Iterable[Measurement], name: str = NAME) -> None:
     from threadpoolctl import threadpool_limits
 
     from study.execution import environment, exact_arithmetic
+    from study.memory import ran_out
     from study.store import Store
     from study.sweep import OUTPUTS
 
@@ -159,27 +168,34 @@ def measure(measurements: Iterable[Measurement], name: str = NAME) -> None:
             print(f"{one}: measured before, in {place}: nothing to do.", flush=True)
             finished += 1
             continue
-        store.create()
         began = time.perf_counter()
         try:
             # PyTorch's threads are one there, NumPy's here
             with exact_arithmetic(one.device), threadpool_limits(1):
                 task = TASKS[one.task].function
-                rows = list(task(one.device, **one.parameters))
+                rows = table(one.task, task(one.device, **one.parameters))
             made_with = {
                 **environment(one.device),
                 "task": one.task,
                 "parameters": dict(one.parameters),
             }
             wall_s = time.perf_counter() - began
-            store.commit(one.id, 0, {"measurements": table(one.task, rows)}, {}, made_with, wall_s)
+            store.create()
+            store.commit(one.id, 0, {"measurements": rows}, {}, made_with, wall_s)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"{finished} tasks finished and kept") from None
+            raise KeyboardInterrupt(f"{finished} finished and kept") from None
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            chosen = ", ".join(f"{key}={value}" for key, value in one.parameters.items())
+            raise StudyError(
+                f"cannot measure {one} with {chosen}: that takes more memory than there is."
+            ) from error
         finished += 1
-        print(f"{one}: {len(rows):,} rows in {place} after {wall_s:.0f} s.", flush=True)
+        print(f"{one}: {rows.num_rows:,} rows in {place} after {wall_s:.0f} s.", flush=True)
 
 
-def table(task: str, rows: Sequence[Row]) -> Any:
+def table(task: str, rows: Iterable[Row]) -> Any:
     """Return rows as the table ``measurements``.
 
     Raises:
@@ -189,8 +205,6 @@ def table(task: str, rows: Sequence[Row]) -> Any:
 
     from study.store import ARROW_SCHEMAS
 
-    if not rows:
-        raise StudyError(f"cannot store {task}: with these settings it measures nothing.")
     columns = [
         {
             "task": task,
@@ -202,6 +216,8 @@ def table(task: str, rows: Sequence[Row]) -> Any:
         }
         for row in rows
     ]
+    if not columns:
+        raise StudyError(f"cannot measure {task}: with these settings there is nothing to measure.")
     return pa.Table.from_pylist(columns, schema=ARROW_SCHEMAS["measurements"])
 
 

@@ -161,8 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     size = sum(path.stat().st_size for path in chosen.target.rglob("*") if path.is_file())
-    print(f"{networks:,} networks in {chosen.target.as_posix()}: {size / 1e6:.1f} MB.")
-    print(f"Next: python -m analysis {chosen.target.as_posix()}")
+    measured = sum(commit.measured for commit in Store(chosen.target).read_commits())
+    more = f" and {measured:,} measurements" if measured else ""
+    print(f"{networks:,} networks{more} in {chosen.target.as_posix()}: {size / 1e6:.1f} MB.")
+    if networks:
+        print(f"Next: python -m analysis {chosen.target.as_posix()}")
     return 0
 
 

@@ -36,7 +36,12 @@ def commands(start: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.startswith(start)]
 
 
-STUDY_COMMANDS = [words for words in commands("python -m study") if "--use" not in words]
+MEASURE_COMMANDS = commands("python -m study measure")
+STUDY_COMMANDS = [
+    words
+    for words in commands("python -m study")
+    if "--use" not in words and words not in MEASURE_COMMANDS
+]
 OWN_COMMANDS = [words for words in commands("python -m study") if "--use" in words]
 
 
@@ -81,6 +86,22 @@ def test_a_study_command_runs_and_its_study_can_be_reported(words, tmp_path):
         assert "decades" in run(["python", "-c", query], tmp_path)
         assert "activation" in run(["python", "-c", notebook], tmp_path)
         assert (tmp_path / "atlas.png").stat().st_size > 10_000
+
+
+def test_the_commands_that_measure_work_as_written_and_list_the_tasks_of_the_readme(tmp_path):
+    listing, *measuring = MEASURE_COMMANDS
+    said = run(listing, tmp_path)
+    rows = re.findall(r"^\| `(\w+)` \| .*\|$", README.split("## Measured once")[1], re.MULTILINE)
+    tasks = rows[: rows.index("tanh_identity") + 1]
+    assert tasks == re.findall(r"^  (\w+)$", said, re.MULTILINE)
+    assert not list(tmp_path.iterdir())
+    for words in measuring:
+        said = run(words, tmp_path)
+        assert len(re.findall(r"^\w+ on cpu: [\d,]+ rows in outputs/", said, re.MULTILINE)) >= 1
+    query = "print(len(open_study('outputs/mine').sql('FROM measurements').df()))"
+    code = f"from analysis import open_study; {query}"
+    # initializers × depths × seeds × (difference and bound)
+    assert run(["python", "-c", code], tmp_path).strip() == str(2 * 5 * 3 * 2)
 
 
 def own_file() -> str:

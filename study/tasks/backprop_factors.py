@@ -75,15 +75,17 @@ def factors(loss: Tensor, weight: Tensor) -> list[tuple[str, str, float]]:
 
 
 def _path(node: Any, weight: Tensor) -> list[int]:
-    """Return the edges that lead from a node to a leaf, or nothing where none do."""
-    for edge, (following, _) in enumerate(node.next_functions):
-        if following is None:
-            continue
-        if getattr(following, "variable", None) is weight:
-            return [edge]
-        if further := _path(following, weight):
-            return [edge, *further]
-    return []
+    """Return the edges that lead from a node of the graph to a leaf."""
+    # not by recursion: a deep network has more nodes than Python has frames
+    waiting: list[tuple[Any, list[int]]] = [(node, [])]
+    while waiting:
+        one, edges = waiting.pop()
+        if getattr(one, "variable", None) is weight:
+            return edges
+        for edge, (following, _) in enumerate(one.next_functions):
+            if following is not None:
+                waiting.append((following, [*edges, edge]))
+    raise AssertionError("the loss does not depend on this weight")
 
 
 def _kind(name: str, following: Any) -> str:

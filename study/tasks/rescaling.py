@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from study.initializers import Array
 from study.later import Later
 from study.randomness import stream
+from study.settings import Number
 from study.tasks.networks import OUTPUTS, SAMPLES, Layers, drawn, samples, stacked
-from study.tasks.row import TASKS, Row
+from study.tasks.row import TASKS, Row, Traits
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from study import network
 else:
@@ -39,7 +38,8 @@ def rescaled(layers: Layers, factors: Array) -> Layers:
     ]
 
 
-@TASKS.register()
+# beyond, squares of gradients would leave float64's range
+@TASKS.register(Traits(rules={"decades": Number(low=0.0, open_low=True, high=50.0)}))
 def rescaling(
     device: str, *, seeds: int = 10, width: int = 64, decades: float = 2.0
 ) -> Iterator[Row]:
@@ -68,14 +68,14 @@ def rescaling(
             factors = 10.0 ** random.uniform(-decades, decades, depth - 1)
             outputs, ratios = _both([plain, rescaled(plain, factors)], seed)
             subject = {"depth": depth, "width": width}
-            difference = np.abs(outputs[1] - outputs[0]).max() / np.abs(outputs[0]).max()
+            difference = (outputs[1] - outputs[0]).abs().max() / outputs[0].abs().max()
             yield Row(subject, "relative difference of outputs", float(difference), "1", seed)
             for network_, ratio in zip(("plain", "rescaled"), ratios, strict=True):
                 marked = {**subject, "network": network_}
                 yield Row(marked, "gradient ratio", ratio, "decades", seed)
 
 
-def _both(starts: list[Layers], seed: int) -> tuple[Array, list[float]]:
+def _both(starts: list[Layers], seed: int) -> tuple[Tensor, list[float]]:
     """Return the outputs ``[network, sample, out]`` and each network's ratio of signal gradients."""
     stack = stacked(starts, "relu")
     labels = torch.from_numpy(stream(seed, "tasks/labels").integers(0, OUTPUTS, SAMPLES))
@@ -86,8 +86,5 @@ def _both(starts: list[Layers], seed: int) -> tuple[Array, list[float]]:
         signal = layer.activation(signals[-1])
     losses = network.cell_losses(signal, labels.expand(len(starts), -1))
     first, last = torch.autograd.grad(losses.sum(), [signals[0], signals[-2]])
-    ratios = [
-        math.log10(float(below.square().mean().sqrt() / above.square().mean().sqrt()))
-        for below, above in zip(first, last, strict=True)
-    ]
-    return signal.detach().numpy(), ratios
+    ratio = torch.log10(first.square().mean(dim=(1, 2)) / last.square().mean(dim=(1, 2))) / 2
+    return signal.detach(), ratio.tolist()

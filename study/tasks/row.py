@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from study.registry import Registry
+from study.settings import Number
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class Traits:
 
     Attributes:
         each_device: whether it is run on the GPU too, where there is one, and says so in its subjects.
+        rules: of parameters that have bounds; else whole numbers are at least 1 and others above 0.
     """
 
     each_device: bool = False
+    rules: Mapping[str, Number] = field(default_factory=dict)
 
 
 TASKS: Registry[Traits] = Registry("task", Traits())

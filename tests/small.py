@@ -16,6 +16,9 @@ from study.training import PackResult, train_pack
 
 CPU = torch.device("cpu")
 
+MEANT_FOR = {"rbm": "sigmoid", "killed": "relu"}
+"""Starts that are refused with another activation."""
+
 # as the workers do; two threads stall each other for seconds where test processes share the cores
 torch.set_num_threads(1)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import cells, condition, train
+from small import MEANT_FOR, cells, condition, train
 
 from study.activations import ACTIVATIONS
 from study.cell import Cell, cells_of
@@ -24,11 +24,9 @@ FLOAT64 = 1e-12
 FLOAT32 = 1e-5
 EPSILON = {"float32": 2.0**-23, "float64": 2.0**-52}
 
-# constant weights take signals to 0 but for rounding, which is what then is measured
-STARTS = [name for name in INITIALIZERS if name not in ("constant", "critical", "rbm", "killed")]
-
-MEANT_FOR = {"rbm": "sigmoid", "killed": "relu"}
-"""Starts that are refused with another activation; `test_data_starts` packs them."""
+# constant weights take signals to 0 but for rounding, which is what then is measured; `test_data_starts`
+# packs those that not every activation may have
+STARTS = [name for name in INITIALIZERS if name not in ("constant", "critical", *MEANT_FOR)]
 
 
 def tolerances(dtype: str, layers: Any) -> Any:

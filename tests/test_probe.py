@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from reference import measure, train_plainly
+from small import MEANT_FOR
 
 from study.activations import ACTIVATIONS
 from study.cell import cells_of
@@ -91,7 +92,7 @@ def test_an_activation_without_a_plain_twin_is_tested_by_its_own_function(name, 
 
 @pytest.mark.parametrize("init", list(INITIALIZERS))
 def test_every_quantity_equals_the_plain_twin_for_every_initializer(init):
-    hold_against_reference(cells("relu", init))
+    hold_against_reference(cells(MEANT_FOR.get(init, "relu"), init))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "prelu"])

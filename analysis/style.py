@@ -83,10 +83,10 @@ _COLOURS |= {
     "normal_unit": "#EE3377",
     "lsuv": "#AA7744",
     "rbm": "#6F4C9B",
-    "killed": "#000000",
+    "killed": "#BBCC33",
 }
 _MARKERS = dict(zip(ACTIVATIONS, "osD^vPX*ph", strict=True))
-_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ov8dPH4", strict=True))
+_MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ov8dPH.", strict=True))
 _SPARE_MARKERS = "<>d8H"
 
 STATUS_COLOURS = {

@@ -248,7 +248,8 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
     every depth.
 
     Args:
-        settings: the cell's canonical settings, ``init`` and ``seed`` among them.
+        settings: the cell's canonical settings, ``init`` and ``seed`` among them; ``data`` and ``probe`` too
+            where the initializer looks at training samples.
         shape: the network's shape.
 
     Raises:
@@ -257,7 +258,7 @@ def start(settings: Settings, shape: Shape) -> list[tuple[Array, Array]]:
     """
     if not INITIALIZERS[settings["init"]["name"]].extra.needs_inputs:
         return _start(settings, shape, None)
-    # not at the top: scikit-learn brings it along, and only starts that look at data need it
+    # not at the top: only starts that look at data need it
     from threadpoolctl import threadpool_limits
 
     # a product over two threads may have another last bit, and a sampled unit then another state

@@ -136,6 +136,17 @@ def test_help_lists_every_task_with_what_it_measures(
     assert list(Path().iterdir()) == []
 
 
+def test_a_task_that_times_is_run_on_each_device_and_kept_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measuring, "_devices", lambda: ["cpu", "cuda"])
+    found = measuring.wanted(["activation_timing", "start_rules"], {})
+    assert [(one.task, one.device) for one in found] == [
+        ("activation_timing", "cpu"), ("activation_timing", "cuda"), ("start_rules", "cpu"),
+    ]  # fmt: skip
+    assert len({one.id for one in found}) == 3
+
+
 def test_the_main_help_page_leads_there() -> None:
     page = (Path(measuring.__file__).parent.parent / "conf/config.yaml").read_text()
     assert "python -m study measure --help" in page

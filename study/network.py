@@ -21,6 +21,7 @@ from study.activations import ACTIVATIONS, Traits
 from study.errors import FunctionError
 from study.initializers import INITIALIZERS, Array, LayerDraw
 from study.pack_data import training_inputs
+from study.normalization import NORMS, Moments, StackedNorm
 from study.randomness import stream
 from study.registry import parameters
 
@@ -131,34 +132,60 @@ class StackedActivation(nn.Module):
 
 
 class Layer(nn.Module):
-    """A linear map and its activation; the output layer's is the identity module."""
+    """A linear map, a normalization or none, and an activation; the output layer's is the identity module."""
 
-    def __init__(self, linear: StackedLinear, activation: nn.Module) -> None:
+    def __init__(
+        self, linear: StackedLinear, activation: nn.Module, norm: StackedNorm | None = None
+    ) -> None:
         super().__init__()
         self.linear = linear
+        self.norm = norm
         self.activation = activation
 
+    def pre_activation(self, x: Tensor, moments: Moments | None = None) -> Tensor:
+        """Return z, what the activation gets, ``[cell, sample, unit]``.
+
+        Args:
+            x: what the layer gets, ``[cell, sample, in]``.
+            moments: as for `study.normalization.StackedNorm`.
+        """
+        a = self.linear(x)
+        return a if self.norm is None else self.norm(a, moments)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.linear(x))
+        return self.activation(self.pre_activation(x))
+
+    def of_all_cells(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that every cell of the stack has: of linear map and normalization."""
+        yield from self.linear.parameters()
+        if self.norm is not None:
+            yield from self.norm.parameters()
 
 
 class StackedNetwork(nn.Module):
-    """The networks of a pack: ``[cell, batch, in]`` to ``[cell, batch, out]``, logits or a number."""
+    """The networks of a pack: ``[cell, batch, in]`` to ``[cell, batch, out]``, logits or a number.
+
+    Called as a module it runs as in training, batch normalization with the moments of the batch.
+    """
 
     def __init__(
         self,
         parameters: Sequence[tuple[Tensor, Tensor | None]],
         runs: Sequence[tuple[Settings, int]],
+        norm: str = "none",
     ) -> None:
         super().__init__()
-        last = len(parameters) - 1
-        self.layers = nn.ModuleList(
-            Layer(
-                StackedLinear(weight, bias),
-                nn.Identity() if index == last else StackedActivation(runs, weight.dtype),
-            )
-            for index, (weight, bias) in enumerate(parameters)
-        )
+        *hidden, (weight, bias) = parameters
+        layers = [
+            Layer(StackedLinear(*one), StackedActivation(runs, weight.dtype), _norm(norm, one[0]))
+            for one in hidden
+        ]
+        self.layers = nn.ModuleList([*layers, Layer(StackedLinear(weight, bias), nn.Identity())])
+
+    @property
+    def normalized(self) -> bool:
+        """Whether a layer has a normalization."""
+        return any(layer.norm is not None for layer in self.each_layer())
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -170,7 +197,7 @@ class StackedNetwork(nn.Module):
         yield from self.layers  # type: ignore[misc]
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Return the optimizer's groups: weights with decay; biases and learned slopes without."""
+        """Return the optimizer's groups: weights with decay; without it biases, gains and learned slopes."""
         weights = [layer.linear.weight for layer in self.each_layer()]
         chosen = {id(weight) for weight in weights}
         others = [p for p in self.parameters() if id(p) not in chosen]
@@ -194,7 +221,7 @@ class StackedNetwork(nn.Module):
     def parameters_of_cells(self) -> Iterator[tuple[Tensor, slice]]:
         """Yield every parameter ``[cell, …]`` with the cells of the stack that it belongs to."""
         for layer in self.each_layer():
-            for parameter in layer.linear.parameters():
+            for parameter in layer.of_all_cells():
                 yield parameter, slice(None)
             if isinstance(layer.activation, StackedActivation):
                 first = 0
@@ -208,10 +235,16 @@ class StackedNetwork(nn.Module):
         cells = next(self.each_layer()).linear.weight.shape[0]
         count = torch.zeros(cells, dtype=torch.int64)
         for layer in self.each_layer():
-            count += sum(p[0].numel() for p in layer.linear.parameters())
+            count += sum(p[0].numel() for p in layer.of_all_cells())
             if isinstance(layer.activation, StackedActivation):
                 count += layer.activation.trait(lambda traits: len(traits.learnable)).long()
         return count
+
+
+def _norm(name: str, weight: Tensor) -> StackedNorm | None:
+    """Return the normalization behind a layer's weights ``[cell, out, in]``, None for ``"none"``."""
+    cells, units, _ = weight.shape
+    return None if name == "none" else NORMS[name](cells, units, weight.dtype)
 
 
 def _joined(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
@@ -343,6 +376,7 @@ def stack(
     runs: Sequence[tuple[Settings, int]],
     bias: bool,
     dtype: torch.dtype,
+    norm: str = "none",
 ) -> StackedNetwork:
     """Stack the initial parameters of several cells into one network.
 
@@ -351,10 +385,11 @@ def stack(
         runs: activation settings and number of cells of each contiguous run, in cell order.
         bias: whether layers have biases.
         dtype: the number format of training.
+        norm: ``"none"``, or which normalization hidden layers have.
     """
     parameters: list[tuple[Tensor, Tensor | None]] = []
     for layer in zip(*starts, strict=True):
         weight = torch.from_numpy(np.stack([weight for weight, _ in layer])).to(dtype)
         offset = torch.from_numpy(np.stack([offset for _, offset in layer])).to(dtype)
         parameters.append((weight, offset.unsqueeze(1) if bias else None))
-    return StackedNetwork(parameters, runs)
+    return StackedNetwork(parameters, runs, norm)

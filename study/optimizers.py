@@ -99,3 +99,23 @@ def clip_per_cell(parameters: Iterable[tuple[Tensor, slice]], cells: int, clip_n
     scale = torch.where(torch.isfinite(total), scale, 1.0)
     for gradient, own in gradients:
         gradient.mul_(scale[own].to(gradient.dtype).view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def clip_entries(gradients: Iterable[Tensor], clip_value: float) -> None:
+    """Bring every entry of the gradients into [−``clip_value``, ``clip_value``], in place; NaN stays.
+
+    Source:
+        `torch.nn.utils.clip_grad_value_`; Goodfellow et al. 2016, Deep Learning, section 10.11.1.
+    """
+    for gradient in gradients:
+        gradient.clamp_(-clip_value, clip_value)
+
+
+def clip_entries_to_one(gradients: Iterable[Tensor], clip_to_one: float) -> None:
+    """Set every entry of the gradients to 1 whose magnitude exceeds ``clip_to_one``, in place; NaN stays.
+
+    An entry loses its sign with its size, and one below 1 grows where the bound is below 1: the rule is that
+    of a lecture note, kept as it stands so that what it does can be measured.
+    """
+    for gradient in gradients:
+        gradient.masked_fill_(gradient.abs() > clip_to_one, 1.0)

@@ -11,6 +11,7 @@ from study import NUMERICS_VERSION
 from study.cell import Cell, Settings, canonical_json, digest
 from study.datasets import DATASETS
 from study.schema import SCHEMA_VERSION
+from study.settings import setting
 
 CPU_SIGNAL_BYTES = 3 * 2**18
 """On a CPU a pack's signals of one layer should stay in cache: 24 cells of width 64 at batch 128."""
@@ -76,10 +77,17 @@ def largest_pack(cell: Cell, device: str) -> int:
     # float32 pass, then z, h and slopes of the float64 one
     per_weight = 4 * 4 + 8 * 2
     per_layer = weights * per_weight + signal * (2 * 4 + 3 * 8)
+    if setting(settings, "norm") != "none" or setting(settings, "dropout") > 0:
+        # autograd keeps every layer's affine map, what the norm makes of it, φ of that and what is not
+        # dropped, with about as much for the way back, of both formats one after the other; and a mask
+        per_layer += signal * (8 * 8 + 1)
     # of many features the first layer has more weights, and a batch more numbers in both formats
     features = DATASETS[settings["data"]["name"]].extra.inputs
     samples = max(settings["batch_size"], CHUNK)
     first = features * (settings["width"] * per_weight + samples * (4 + 8))
+    if setting(settings, "norm") == "batch":
+        # of one layer at a time the whole probe set, in parts and put together
+        first += 4 * 8 * settings["probe"]["samples"] * settings["width"]
     return max(1, min(GPU_MOST_CELLS, GPU_PACK_BYTES // (per_layer * settings["depth"] + first)))
 
 

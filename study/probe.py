@@ -2,21 +2,27 @@
 
 Training runs in float32 with denormal numbers flushed to zero; a norm of its gradients would be 0
 below 2⁻⁷⁵ per entry. So a twin of the stack in float64 takes the weights at every probe step and is
-run twice: forward and back on the next training batch for the gradients, and forward on the probe set
-for everything about units. Two counts come from the gradient as trained (`grad_zeros`,
+run twice: forward and back on the next training batch for the gradients, as the training step runs it
+(with the batch's moments where there is batch normalization, and with the step's dropout), and forward on
+the probe set, as in evaluation, for everything about units. What is called z is what the activation gets,
+which is behind a normalization. Two counts come from the gradient as trained (`grad_zeros`,
 `grad_nonfinite`), and `update_norm` from the weights after the update.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from study.autograd_step import AutogradStep, population_moments, step_of
+from study.dropout import Masks
 from study.measures import accuracy, norm, r_squared, signal_quantities, twins
 from study.network import StackedActivation, StackedNetwork, cell_losses
+from study.normalization import Moments
 from study.pack_data import Samples
 from study.schema import Z_PERCENTILES
 from study.step import Step, affine, runs_of
@@ -84,6 +90,7 @@ class Probe:
         network: the networks as trained.
         steps: the probe steps.
         samples: the probe set.
+        masks: as the training step has them; None: nothing is dropped.
 
     Attributes:
         buffer: what was measured of every layer.
@@ -92,8 +99,15 @@ class Probe:
         scores: ``[probe step, cell]``, its accuracy, or R² in regression.
     """
 
-    def __init__(self, network: StackedNetwork, steps: list[int], samples: Samples) -> None:
+    def __init__(
+        self,
+        network: StackedNetwork,
+        steps: list[int],
+        samples: Samples,
+        masks: Masks | None = None,
+    ) -> None:
         self.network = network
+        self.masks = masks
         self.steps = steps
         self.samples = samples
         self.twin = copy.deepcopy(network).double()
@@ -110,7 +124,7 @@ class Probe:
             for layer in self.layers
             if isinstance(layer.activation, StackedActivation)
         ]
-        self._step: Step | None = None
+        self._step: Step | AutogradStep | None = None
         self._rooms: dict[int, list[Tensor]] = {}
 
     def measure(self, step: int, inputs: Tensor, labels: Tensor) -> None:
@@ -133,12 +147,12 @@ class Probe:
     def _gradient_pass(self, row: int, inputs: Tensor, labels: Tensor) -> None:
         """Forward and back on the batch: norms of gradients and weights."""
         if self._step is None:
-            self._step = Step(self.twin, inputs.shape[1])
+            self._step = step_of(self.twin, inputs.shape[1], self.masks)
 
-        def see_signal(index: int, gradient: Tensor) -> None:
-            self.buffer.write(row, index, **signal_quantities(gradient))
+        def see_layer(index: int, signal: Tensor, _below: Tensor) -> None:
+            self.buffer.write(row, index, **signal_quantities(signal))
 
-        self._step(inputs, labels.double() if labels.is_floating_point() else labels, see_signal)
+        self._step(inputs, labels.double() if labels.is_floating_point() else labels, see_layer)
         for index, layer in enumerate(self.layers):
             weight, bias = layer.linear.weight, layer.linear.bias
             found = {
@@ -164,8 +178,8 @@ class Probe:
             UnitSums(layer, self.samples.count, dead, percentiles=self._at_end(row))
             for layer, dead in zip(self.layers, self._dead, strict=True)
         ]
-        chunks = self.samples.chunks(CHUNK)
-        outputs = torch.cat([self._forward(part.double(), sums) for part, _ in chunks], dim=1)
+        moments = population_moments(self.twin, self._parts())
+        outputs = torch.cat([self._forward(part, sums, moments) for part in self._parts()], dim=1)
         for index, unit_sums in enumerate(sums):
             self.buffer.write(row, index, **unit_sums.results())
             self.finite[row, index] = unit_sums.finite
@@ -176,12 +190,23 @@ class Probe:
             accuracy(outputs, labels) if variance is None else r_squared(losses, variance)
         )
 
-    def _forward(self, inputs: Tensor, sums: list[UnitSums]) -> Tensor:
+    def _parts(self) -> Iterator[Tensor]:
+        """Yield the probe set in float64, ``[cell, sample, in]`` at a time."""
+        for part, _ in self.samples.chunks(CHUNK):
+            yield part.double()
+
+    def _forward(
+        self, inputs: Tensor, sums: list[UnitSums], moments: list[Moments | None]
+    ) -> Tensor:
         """Run samples forward, adding to the sums of every layer; return the outputs."""
         z, h, free, slope, room = self._memory(inputs.shape[1])
         below = inputs
-        for layer, runs, unit_sums in zip(self.layers, self._runs, sums, strict=False):
+        for layer, runs, unit_sums, of_layer in zip(
+            self.layers, self._runs, sums, moments, strict=False
+        ):
             affine(below, layer.linear.weight.mT, layer.linear.bias, out=z)
+            if layer.norm is not None:
+                z.copy_(layer.norm(z, of_layer))
             unit_sums.see_z(z)
             for run in runs:
                 run.values_and_slopes(z, h, slope)

@@ -99,9 +99,11 @@ PLAIN_RULES: dict[str, Number] = {
     "batch_size": whole(1),
     "seed": whole(0, LARGEST_SEED),
     "seeds": whole(1, 1_000_000),
+    "dropout": Number(low=0.0, high=1.0, open_high=True),
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "norm": ("none", "batch", "layer"),
     "dtype": ("float32", "float64"),
     "device": ("auto", "cpu", "cuda"),
 }
@@ -113,11 +115,26 @@ GROUPS: dict[str, Registry[Any]] = {
     "optim": OPTIMIZERS,
 }
 
+CLIPS = ("clip_norm", "clip_value", "clip_to_one")
+"""Parameters of ``optim`` that change the gradient before the update; one at most is set."""
+
 COMMON_PARAMETERS: dict[str, dict[str, Any]] = {
     "data": {"label_noise": 0.0, "train_size": None},
-    "optim": {"lr": 0.1, "weight_decay": 0.0, "clip_norm": None},
+    "optim": {"lr": 0.1, "weight_decay": 0.0, **dict.fromkeys(CLIPS)},
 }
 """Parameters that every entry of a group has, with their defaults."""
+
+NEUTRAL: dict[str, Any] = {
+    "norm": "none",
+    "dropout": 0.0,
+    "optim.clip_value": None,
+    "optim.clip_to_one": None,
+}
+"""Settings that came after networks had been published, with the values that change nothing in one.
+
+The canonical form leaves such a setting out while it has this value: a network's id is the hash of its
+settings, and that of a published network must not change because there is one more of them.
+"""
 
 PARAMETER_RULES: dict[str, Number] = {
     "init.std": Number(low=0.0),
@@ -134,7 +151,7 @@ PARAMETER_RULES: dict[str, Number] = {
     "data.noise": Number(low=0.0),
     "optim.lr": Number(low=0.0, high=1e6),
     "optim.weight_decay": Number(low=0.0, high=1e6),
-    "optim.clip_norm": Number(low=0.0, open_low=True, optional=True),
+    **{f"optim.{key}": Number(low=0.0, open_low=True, optional=True) for key in CLIPS},
     "optim.momentum": Number(low=0.0, high=1.0),
     "optim.alpha": Number(low=0.0, high=1.0),
     "optim.beta1": Number(low=0.0, high=1.0, open_high=True),
@@ -215,6 +232,26 @@ def _group(group: str, given: Any) -> Settings:
     return canonical
 
 
+def setting(settings: Mapping[str, Any], path: str) -> Any:
+    """Return one of the settings in `NEUTRAL` from canonical settings, in which it may be left out.
+
+    Args:
+        settings: canonical settings.
+        path: dotted name, ``"norm"`` or ``"optim.clip_value"``.
+    """
+    group, _, key = path.rpartition(".")
+    return (settings[group] if group else settings).get(key, NEUTRAL[path])
+
+
+def _without_neutral(settings: Settings, prefix: str = "") -> Settings:
+    """Return settings without those that have their value in `NEUTRAL`."""
+    return {
+        key: _without_neutral(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if prefix + key not in NEUTRAL or value != NEUTRAL[prefix + key]
+    }
+
+
 def can_run(settings: Settings) -> bool:
     """Return whether every function that a cell's settings name is here, and of the same code."""
     for group, registry in GROUPS.items():
@@ -231,7 +268,8 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
         given: the composed settings; those left out take their defaults (not ``depth`` and the groups).
 
     Returns:
-        The science settings without the seed, and the seeds of the condition's networks.
+        The science settings without the seed, those in `NEUTRAL` only where they change something, and
+        the seeds of the condition's networks.
 
     Raises:
         SettingError: a setting is unknown or its value not allowed.
@@ -240,7 +278,8 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     if missing := [key for key in ("depth", *GROUPS) if key not in given]:
         raise SettingError(f"cannot run without {missing[0]}: it has no default.")
     plain = {"width": 64, "steps": 300, "batch_size": 128, "seed": 0, "seeds": 5} | {
-        key: given[key] for key in PLAIN_RULES if key in given
+        "dropout": NEUTRAL["dropout"],
+        **{key: given[key] for key in PLAIN_RULES if key in given},
     }
     checked = {key: PLAIN_RULES[key].check(key, value) for key, value in plain.items()}
     first, count = checked.pop("seed"), checked.pop("seeds")
@@ -255,6 +294,7 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     settings: Settings = {
         **checked,
         "bias": _switch("bias", given.get("bias", True)),
+        "norm": _one_of("norm", given.get("norm", NEUTRAL["norm"]), CHOICES["norm"]),
         "dtype": _one_of("dtype", given.get("dtype", "float32"), CHOICES["dtype"]),
         "probe": {
             key: PARAMETER_RULES[f"probe.{key}"].check(f"probe.{key}", probe.get(key, default))
@@ -266,7 +306,9 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     _check_label_noise(settings["data"])
     _check_critical(settings)
     _check_data_dependent(settings)
-    return settings, list(range(first, first + count))
+    _check_norm(settings)
+    _check_clips(settings["optim"])
+    return _without_neutral(settings), list(range(first, first + count))
 
 
 def _check_sizes(settings: Settings) -> None:
@@ -335,6 +377,30 @@ def _check_data_dependent(settings: Settings) -> None:
         raise SettingError(
             f"{refused} init.layer={init['layer']} and depth={settings['depth']}: it must be one of the "
             f"hidden layers, of which there are {settings['depth'] - 1}."
+        )
+
+
+def _check_norm(settings: Settings) -> None:
+    """Refuse batch normalization over a single sample, of which nothing would be left."""
+    if settings["norm"] != "batch":
+        return
+    for path, samples in (
+        ("batch_size", settings["batch_size"]),
+        ("probe.samples", settings["probe"]["samples"]),
+    ):
+        if samples < 2:
+            raise SettingError(
+                f"cannot use {path}={samples} with norm=batch: its mean and variance are taken over "
+                "samples, of which there must be at least 2."
+            )
+
+
+def _check_clips(optim: Settings) -> None:
+    """Refuse two ways of clipping one gradient."""
+    chosen = [f"optim.{key}={optim[key]:g}" for key in CLIPS if optim[key] is not None]
+    if len(chosen) > 1:
+        raise SettingError(
+            f"cannot use {' with '.join(chosen)}: at most one of {', '.join(CLIPS)} may be set."
         )
 
 

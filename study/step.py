@@ -7,7 +7,7 @@ Autograd through the modules themselves is what it is tested against.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -18,6 +18,10 @@ from torch.nn import functional as F
 
 from study.by_hand import RULES
 from study.network import ActivationSlice, StackedActivation, StackedLinear, StackedNetwork
+
+SeeLayer = Callable[[int, Tensor, Tensor], None]
+"""Called with a layer's place, from 0 at the input, ∂L/∂z ``[cell, batch, unit]`` and what the layer got,
+``[cell, batch, in]``; from the output layer on. Both tensors are overwritten afterwards."""
 
 
 class Run:
@@ -126,11 +130,8 @@ class Step:
         ]
         self._out = self._memory(samples * self.outputs)
         self._signals = [self._memory(samples * self.width) for _ in self.runs[:2]]
-        self._classes = torch.arange(self.outputs, device=weight.device).view(1, -1, 1)
         self._rooms: dict[int, _Room] = {}
-        for parameter in network.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
+        take_gradients(network)
 
     def _memory(self, numbers: int) -> Tensor:
         return self.linears[0].weight.new_empty(self.cells * numbers).detach()
@@ -176,51 +177,30 @@ class Step:
         self,
         inputs: Tensor,
         labels: Tensor,
-        see_signal: Callable[[int, Tensor], None] | None = None,
+        see_layer: SeeLayer | None = None,
     ) -> Tensor:
         """Return each cell's mean loss ``[cell]`` and leave its gradient in the parameters' ``grad``.
 
         Args:
             inputs: ``[cell, batch, in]``.
             labels: ``[cell, batch]``, as for `study.network.cell_losses`.
-            see_signal: called with every layer's place, from 0 at the input, and ∂L/∂z
-                ``[cell, batch, unit]``, from the output layer on.
+            see_layer: called with every layer's signals.
         """
         outputs = self.forward(inputs, derive=True).mT
-        losses, signal = self._loss(outputs, labels)
-        self._backward(inputs, signal, see_signal)
+        losses, signal = loss_and_signal(outputs, labels)
+        self._backward(inputs, signal, see_layer)
         return losses
 
     @torch.no_grad()
     def weights_finite(self) -> Tensor:
         """Return whether every weight of each cell is a finite number, ``[cell]``."""
-        weights = [linear.weight for linear in self.linears]
-        sums = sum(weight.sum(dim=(1, 2)) for weight in weights)
-        finite = torch.isfinite(torch.as_tensor(sums))
-        # a sum is not finite either where finite numbers add up to more than the format holds
-        if weights[0].is_cuda or not finite.all():
-            # 0 times infinity is NaN
-            zeros = sum(weight.mul(0).sum(dim=(1, 2)) for weight in weights)
-            finite = torch.as_tensor(zeros) == 0
-        return finite
-
-    def _loss(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return losses ``[cell]`` and their gradient to the outputs, ``[cell, out, batch]`` like them."""
-        batch = labels.shape[1]
-        if labels.is_floating_point():
-            off = outputs - labels.unsqueeze(1)
-            return off.square().mean(dim=(1, 2)), off.mul_(2 / batch)
-        log_shares = F.log_softmax(outputs, dim=1)
-        chosen = labels.unsqueeze(1)
-        losses = -log_shares.gather(1, chosen).mean(dim=(1, 2))
-        hits = torch.eq(self._classes, chosen).to(outputs.dtype)
-        return losses, log_shares.exp_().sub_(hits).div_(batch)
+        return weights_finite([linear.weight for linear in self.linears])
 
     def _backward(
         self,
         inputs: Tensor,
         signal: Tensor,
-        see_signal: Callable[[int, Tensor], None] | None,
+        see_layer: SeeLayer | None,
     ) -> None:
         """Write every gradient; ``signal`` is ∂L/∂z of the output layer, ``[cell, out, batch]``."""
         room = self._room(inputs.shape[1])
@@ -230,8 +210,8 @@ class Step:
         if last.bias is not None:
             torch.sum(signal, dim=2, keepdim=True, out=last.bias.grad.mT)  # type: ignore[union-attr]
         above, signal, free = last, signal.mT, room.signals
-        if see_signal is not None:
-            see_signal(len(self.runs), signal)
+        if see_layer is not None:
+            see_layer(len(self.runs), signal, below[-1])
         for index in reversed(range(len(self.runs))):
             linear = self.linears[index]
             gradient, free = free[0], free[::-1]
@@ -241,9 +221,51 @@ class Step:
             torch.bmm(gradient.mT, below[index], out=linear.weight.grad)
             if linear.bias is not None:
                 torch.sum(gradient, dim=1, keepdim=True, out=linear.bias.grad)
-            if see_signal is not None:
-                see_signal(index, gradient)
+            if see_layer is not None:
+                see_layer(index, gradient, below[index])
             above, signal = linear, gradient
+
+
+def take_gradients(network: StackedNetwork) -> None:
+    """Give every parameter without a ``grad`` memory for it."""
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+
+
+def loss_and_signal(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return losses ``[cell]`` and their gradient to the outputs, ``[cell, out, batch]``.
+
+    Args:
+        outputs: ``[cell, out, batch]``.
+        labels: ``[cell, batch]``, as for `study.network.cell_losses`.
+    """
+    batch = labels.shape[1]
+    if labels.is_floating_point():
+        off = outputs - labels.unsqueeze(1)
+        return off.square().mean(dim=(1, 2)), off.mul_(2 / batch)
+    log_shares = F.log_softmax(outputs, dim=1)
+    chosen = labels.unsqueeze(1)
+    losses = -log_shares.gather(1, chosen).mean(dim=(1, 2))
+    classes = torch.arange(outputs.shape[1], device=outputs.device).view(1, -1, 1)
+    hits = torch.eq(classes, chosen).to(outputs.dtype)
+    return losses, log_shares.exp_().sub_(hits).div_(batch)
+
+
+def weights_finite(weights: Sequence[Tensor]) -> Tensor:
+    """Return whether all of each cell's numbers are finite, ``[cell]``.
+
+    Args:
+        weights: ``[cell, out, in]`` each.
+    """
+    sums = sum(weight.sum(dim=(1, 2)) for weight in weights)
+    finite = torch.isfinite(torch.as_tensor(sums))
+    # a sum is not finite either where finite numbers add up to more than the format holds
+    if weights[0].is_cuda or not finite.all():
+        # 0 times infinity is NaN
+        zeros = sum(weight.mul(0).sum(dim=(1, 2)) for weight in weights)
+        finite = torch.as_tensor(zeros) == 0
+    return finite
 
 
 def runs_of(activation: StackedActivation) -> list[Run]:

@@ -14,17 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from study.autograd_step import AutogradStep, step_of
 from study.cell import Cell
 from study.datasets import pool
+from study.dropout import Masks
 from study.errors import FunctionError
 from study.extensions import place_in
 from study.measures import accuracy, r_squared
 from study.memory import ran_out
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
-from study.optimizers import OPTIMIZERS, clip_per_cell
+from study.optimizers import OPTIMIZERS, clip_entries, clip_entries_to_one, clip_per_cell
 from study.pack_data import PackData, Samples, data_of
 from study.probe import Probe, probe_steps
 from study.replay import Replay
+from study.settings import setting
 from study.step import Step
 
 EVALUATION_CHUNK = 128
@@ -140,7 +143,8 @@ def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int
             starts.append([(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()])
         activations.append(activation)
     runs = [(settings, len(list(group))) for settings, group in groupby(activations)]
-    return stack(starts, runs, shape.bias, dtype), errors
+    norm = setting(cells[0].settings, "norm")
+    return stack(starts, runs, shape.bias, dtype, norm), errors
 
 
 def reason(error: BaseException, file: bool = False) -> str:
@@ -162,7 +166,7 @@ def reason(error: BaseException, file: bool = False) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _evaluate(step: Step, samples: Samples) -> tuple[Tensor, Tensor]:
+def _evaluate(step: Step | AutogradStep, samples: Samples) -> tuple[Tensor, Tensor]:
     """Return loss and score ``[cell]`` of each over a whole split, in the networks' own format."""
     loss = torch.zeros(samples.cells, dtype=torch.float64, device=samples.device)
     right = torch.zeros_like(loss)
@@ -186,6 +190,30 @@ def _optimizer(network: StackedNetwork, optim: Settings) -> torch.optim.Optimize
     return entry.function(groups, optim["lr"], **{key: optim[key] for key in entry.parameters})
 
 
+def _clip(
+    network: StackedNetwork, optimizer: torch.optim.Optimizer, optim: Settings, cells: int
+) -> None:
+    """Clip each cell's gradient as its settings say, before weight decay is added."""
+    if optim["clip_norm"] is not None:
+        clip_per_cell(network.parameters_of_cells(), cells, optim["clip_norm"])
+    for key, clip in (("clip_value", clip_entries), ("clip_to_one", clip_entries_to_one)):
+        bound = setting({"optim": optim}, f"optim.{key}")
+        if bound is not None:
+            groups = optimizer.param_groups
+            clip((p.grad for group in groups for p in group["params"]), bound)
+
+
+def _masks(cells: Sequence[Cell], shape: Shape, device: torch.device) -> Masks | None:
+    """Return the masks of dropout, or None where nothing is dropped."""
+    settings = cells[0].settings
+    share = setting(settings, "dropout")
+    if share == 0 or shape.depth == 1:
+        return None
+    seeds = [cell.settings["seed"] for cell in cells]
+    of_step = (shape.depth - 1, settings["batch_size"], shape.width)
+    return Masks(seeds, share, of_step, device)
+
+
 class _Gradients:
     """What a training step does before the update, on tensors that stay where they are.
 
@@ -199,7 +227,7 @@ class _Gradients:
         weights_finite: ``[cell]``, whether every weight was finite then.
     """
 
-    def __init__(self, take_step: Step, data: PackData, steps: int) -> None:
+    def __init__(self, take_step: Step | AutogradStep, data: PackData, steps: int) -> None:
         self._step, self._data = take_step, data
         self._places = data.order[0].clone()
         self.losses = torch.zeros(len(data.seed_of_cell), dtype=data.dtype, device=data.device)
@@ -237,17 +265,22 @@ def train_pack(
     network, errors = build(cells, shape)
     network.to(device)
     optimizer = _optimizer(network, optim)
-    take_step = Step(network, max(settings["batch_size"], EVALUATION_CHUNK))
+    masks = _masks(cells, shape, device)
+    take_step = step_of(network, max(settings["batch_size"], EVALUATION_CHUNK), masks)
     gradients = _Gradients(take_step, data, steps)
     schedule = probe_steps(steps, settings["probe"]["steps"])
-    probe = Probe(network, schedule, data.probe)
+    probe = Probe(network, schedule, data.probe, masks)
     batch_loss = torch.full((steps + 1, len(cells)), torch.nan, dtype=torch.float64, device=device)
     weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
     tests = []
     for step in range(steps + 1):
         probed = step in probe.steps
+        if masks is not None:
+            masks.draw(step)
         if probed:
             probe.measure(step, *data.batch(step))
+            if isinstance(take_step, AutogradStep):
+                take_step.calibrate(x for x, _ in data.probe.chunks(EVALUATION_CHUNK))
             tests.append(torch.stack(_evaluate(take_step, data.test_part)))
         gradients.take(step)
         batch_loss[step] = gradients.losses
@@ -255,8 +288,7 @@ def train_pack(
         if probed:
             probe.count_gradient(step)
         if step < steps:
-            if optim["clip_norm"] is not None:
-                clip_per_cell(network.parameters_of_cells(), len(cells), optim["clip_norm"])
+            _clip(network, optimizer, optim, len(cells))
             optimizer.step()
             if probed:
                 probe.measure_update(step)

@@ -253,6 +253,11 @@ def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTrai
             total = torch.cat([p.grad.flatten().double() for p in network.trained()]).norm()
             for p in network.trained():
                 p.grad *= min(1.0, optim["clip_norm"] / float(total))
+        if "clip_value" in optim:
+            torch.nn.utils.clip_grad_value_(network.trained(), optim["clip_value"])
+        if "clip_to_one" in optim:
+            for p in network.trained():
+                p.grad = torch.where(p.grad.abs() > optim["clip_to_one"], 1.0, p.grad)
         for weight in network.weights:
             weight.grad += optim["weight_decay"] * weight.detach()
         optimizer.step()

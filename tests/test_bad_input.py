@@ -83,6 +83,18 @@ MISTAKES = [
     ("optim.lr=fast", ["cannot use optim.lr=fast: ", "a finite number of at least 0"]),
     ("optim.clip_norm=0", ["cannot use optim.clip_norm=0: ", "above 0 or null"]),
     ("optim=adam optim.beta1=1", ["cannot use optim.beta1=1: ", "at least 0 and below 1"]),
+    ("optim.clip_value=0", ["cannot use optim.clip_value=0: ", "above 0 or null"]),
+    ("optim.clip_to_one=-1", ["cannot use optim.clip_to_one=-1: ", "above 0 or null"]),
+    (
+        "optim.clip_norm=2 optim.clip_to_one=0.5",
+        [
+            "cannot use optim.clip_norm=2 with optim.clip_to_one=0.5: at most one of clip_norm, clip_value"
+        ],
+    ),
+    ("norm=instance", ["cannot use norm=instance: ", "none, batch, layer"]),
+    ("norm=batch batch_size=1", ["cannot use batch_size=1 with norm=batch: ", "at least 2"]),
+    ("norm=batch probe.samples=1", ["cannot use probe.samples=1 with norm=batch: "]),
+    ("dropout=1", ["cannot use dropout=1: ", "at least 0 and below 1"]),
     ("name=../escape", ["cannot use name=../escape: ", "folder under outputs/"]),
     ("-m name=../escape hydra.launcher.job_folders=true", ["cannot use name=../escape: "]),
     ("name=/tmp/escape", ["cannot use name=/tmp/escape: ", "folder under outputs/"]),
@@ -263,7 +275,7 @@ PATHS = [
     *("depth", "width", "steps", "batch_size", "seed", "seeds", "bias", "dtype", "probe"),
     *("activation", "init", "data", "optim", "optim.lr", "optim.weight_decay", "optim.clip_norm"),
     *("data.label_noise", "data.train_size", "init.gain", "probe.steps", "probe.samples"),
-    *("activation.name", "data.name"),
+    *("activation.name", "data.name", "norm", "dropout", "optim.clip_value", "optim.clip_to_one"),
 ]
 
 

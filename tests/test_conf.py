@@ -178,7 +178,7 @@ def test_the_defaults_are_the_documented_ones(conditions_of: Callable[..., Condi
     assert condition == {
         "name": "default",
         **{"depth": 8, "width": 64, "seed": 0, "seeds": 5, "steps": 300, "batch_size": 128},
-        **{"bias": True, "device": "auto", "dtype": "float32"},
+        **{"bias": True, "norm": "none", "dropout": 0.0, "device": "auto", "dtype": "float32"},
         "probe": {"steps": 20, "samples": 512},
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import train_plainly
@@ -13,6 +14,7 @@ from small import cells, stored_rows, train
 
 from study.cell import Cell
 from study.datasets import batches, split
+from study.optimizers import clip_entries, clip_entries_to_one
 from study.probe import INDEX
 from study.records import tables
 from study.training import PackResult
@@ -40,6 +42,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "clipped, then decayed": {"optim": {**MOMENTUM, "clip_norm": 0.5, "weight_decay": 0.1}},
     "prelu": {"activation": "prelu", "optim": {**MOMENTUM, "weight_decay": 0.1}},
     "prelu clipped": {"activation": "prelu", "optim": {**SGD, "clip_norm": 0.5}},
+    "entries clipped": {"optim": {**SGD, "clip_value": 0.02}},
+    "entries clipped, then decayed": {
+        "optim": {**MOMENTUM, "clip_value": 0.02, "weight_decay": 0.1}
+    },
+    "prelu, entries clipped": {"activation": "prelu", "optim": {**SGD, "clip_value": 0.02}},
+    # few enough that a network stays a network: each is an update of the whole rate
+    "entries set to one": {"optim": {**SGD, "lr": 0.01, "clip_to_one": 0.1}},
+    "entries set to one by adam": {"optim": {**ADAM, "clip_to_one": 0.1}},
     "no biases": {"bias": False, "optim": MOMENTUM},
     "label noise": {"data": {"name": "digits", "label_noise": 0.4}, "optim": MOMENTUM},
     "many epochs": {"data": {"name": "digits", "train_size": 53}, "optim": ADAM},
@@ -143,6 +153,20 @@ def test_clipping_takes_each_cells_own_norm_over_all_its_parameters() -> None:
     # W_after − W_before loses what a weight of 10 rounds off an update of 10⁻⁴: 2⁻⁵² · 10⁵ < 1e-10
     np.testing.assert_allclose(
         whole_norm("update_norm"), lr * np.minimum(gradient, clip_norm), rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_clipped_entry_is_bounded_or_one_and_what_is_no_number_stays(joined: bool) -> None:
+    entries = torch.tensor([0.5, -0.5, 2.0, -2.0, 0.0, torch.inf, -torch.inf, torch.nan])
+    given = [entries.clone()] if joined else list(entries.clone().split(3))
+    clip_entries(given, 1.0)
+    bounded = [0.5, -0.5, 1.0, -1.0, 0.0, 1.0, -1.0, np.nan]
+    np.testing.assert_array_equal(torch.cat(given).numpy(), bounded)
+    given = [entries.clone()] if joined else list(entries.clone().split(3))
+    clip_entries_to_one(given, 0.5)  # which 0.5 does not exceed
+    np.testing.assert_array_equal(
+        torch.cat(given).numpy(), [0.5, -0.5, 1.0, 1.0, 0.0, 1.0, 1.0, np.nan]
     )
 
 

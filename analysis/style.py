@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 
 ACTIVATIONS = (
     "sigmoid",
+    "centred_sigmoid",
+    "bipolar_sigmoid",
     "tanh",
     "relu",
     "leaky_relu",
@@ -54,6 +56,8 @@ INITIALIZERS = (
 # Okabe and Ito's colour-blind-safe colours, extended by Tol's for the rarer activations
 _COLOURS = {
     "sigmoid": "#D55E00",
+    "centred_sigmoid": "#EE8866",
+    "bipolar_sigmoid": "#A6761D",
     "tanh": "#E69F00",
     "relu": "#0072B2",
     "leaky_relu": "#56B4E9",
@@ -85,7 +89,7 @@ _COLOURS |= {
     "rbm": "#6F4C9B",
     "killed": "#BBCC33",
 }
-_MARKERS = dict(zip(ACTIVATIONS, "osD^vPX*ph", strict=True))
+_MARKERS = dict(zip(ACTIVATIONS, "o8dsD^vPX*ph", strict=True))
 _MARKERS |= dict(zip(INITIALIZERS, "h*<>pXDs^ov8dPH.", strict=True))
 _SPARE_MARKERS = "<>d8H"
 

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from study.activations import ACTIVATIONS, Traits
 from study.errors import FunctionError
 from study.initializers import INITIALIZERS, Array, LayerDraw
-from study.pack_data import training_inputs
 from study.normalization import NORMS, Moments, StackedNorm
+from study.pack_data import training_inputs
 from study.randomness import stream
 from study.registry import parameters
 

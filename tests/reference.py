@@ -19,6 +19,8 @@ from study.network import Shape, start
 
 ACTIVATIONS = {
     "sigmoid": lambda z: 1 / (1 + torch.exp(-z)),
+    "centred_sigmoid": lambda z: 1 / (1 + torch.exp(-z)) - 0.5,
+    "bipolar_sigmoid": lambda z: 2 / (1 + torch.exp(-z)) - 1,
     "tanh": torch.tanh,
     "relu": lambda z: torch.where(z > 0, z, torch.zeros_like(z)),
     "leaky_relu": lambda z: torch.where(z > 0, z, 0.01 * z),
@@ -29,7 +31,7 @@ ACTIVATIONS = {
     "sign": torch.sign,
     "identity": lambda z: z,
 }
-LARGEST_SLOPE = {"sigmoid": 0.25, "tanh": 1.0}
+LARGEST_SLOPE = {"sigmoid": 0.25, "centred_sigmoid": 0.25, "bipolar_sigmoid": 0.5, "tanh": 1.0}
 
 
 def forward(parameters: list[tuple[Tensor, Tensor]], activation: str, x: Tensor) -> list[Tensor]:

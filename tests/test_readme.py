@@ -155,7 +155,7 @@ def test_the_example_of_an_entry_point_works_as_written(tmp_path):
 SHIPPED = [
     (
         *("activation", ACTIVATIONS),
-        "sigmoid tanh relu leaky_relu prelu gelu silu sine sign identity",
+        "sigmoid centred_sigmoid bipolar_sigmoid tanh relu leaky_relu prelu gelu silu sine sign identity",
     ),
     (
         *("init", INITIALIZERS),

@@ -315,6 +315,13 @@ def test_tanh_is_right_to_two_units_in_the_last_place_down_to_the_smallest(
     assert torch.equal(tanh(-z), -tanh(z))
 
 
+@pytest.mark.parametrize(("name", "slope"), [("centred_sigmoid", 0.25), ("bipolar_sigmoid", 0.5)])
+def test_a_sigmoid_around_0_is_linear_near_it_to_the_last_digit(name: str, slope: float) -> None:
+    # of 1e-9 the difference of a sigmoid and one half would keep seven digits of sixteen; z³/12 is 1e-28
+    z = torch.tensor([1e-9, -1e-9, 1e-200], dtype=torch.float64)
+    torch.testing.assert_close(ACTIVATIONS[name].function(z), slope * z, rtol=1e-15, atol=0.0)
+
+
 def test_tanh_has_its_first_and_second_derivative() -> None:
     z = torch.linspace(-3, 3, 24, dtype=torch.float64).view(2, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(tanh, z)

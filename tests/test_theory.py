@@ -203,6 +203,9 @@ def test_the_fixed_point_is_where_many_layers_lead(
         ("prelu", 0.0, 2 / (1 + 0.25**2)),
         ("identity", 0.0, 1.0),
         ("tanh", 0.0, 1.0),
+        # tanh of half of z, and half of that again
+        ("bipolar_sigmoid", 0.0, 4.0),
+        ("centred_sigmoid", 0.0, 16.0),
         ("tanh", 0.05, 1.76),  # Schoenholz et al. 2017, figure 5
         ("relu", 0.1, None),
         ("gelu", 0.0, None),
@@ -218,7 +221,7 @@ def test_critical_weight_variances(name: str, bias: float, expected: float | Non
         assert found == pytest.approx(expected, rel=1e-3 if bias else 1e-9)
 
 
-@pytest.mark.parametrize("name", [*SIX, "sine"])
+@pytest.mark.parametrize("name", [*SIX, "sine", "centred_sigmoid", "bipolar_sigmoid"])
 @pytest.mark.parametrize("bias", [0.0, 0.05, 0.5])
 def test_at_the_critical_variance_gradients_keep_their_size(name: str, bias: float) -> None:
     variance = critical_weight_variance(name, bias)

@@ -276,6 +276,14 @@ def test_second_moment_is_drawn_for_every_depth(study):
 
 CLOSED = {
     "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
+    "centred_sigmoid": (
+        lambda z: 1 / (1 + np.exp(-z)) - 0.5,
+        lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2,
+    ),
+    "bipolar_sigmoid": (
+        lambda z: 2 / (1 + np.exp(-z)) - 1,
+        lambda z: 2 * np.exp(-z) / (1 + np.exp(-z)) ** 2,
+    ),
     "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
     "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
     "leaky_relu": (lambda z: np.where(z > 0, z, 0.2 * z), lambda z: np.where(z > 0, 1, 0.2)),

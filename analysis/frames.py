@@ -22,16 +22,19 @@ from analysis.labels import flatten, labels
 from analysis.score import best_rates, finished_first
 from analysis.tables import connect, verify
 from study.packing import packs_of_plan
+from study.settings import NEUTRAL
 from study.store import Store
 
 GROUPS = ("activation", "init", "data", "optim")
 
-START_SETTINGS = ("depth", "width", "bias", "batch_size", "dtype", "seed", "probe.samples")
+START_SETTINGS = (
+    *("depth", "width", "bias", "norm", "dropout", "batch_size", "dtype", "seed", "probe.samples"),
+)
 """Settings outside the groups that decide a network's numbers at step 0."""
 
 USUAL = {
     "data": "mnist1d", "width": 64, "bias": True, "batch_size": 128, "dtype": "float32",
-    "probe.samples": 512, "optim": "sgd", "steps": 300,
+    "probe.samples": 512, "norm": "none", "dropout": 0.0, "optim": "sgd", "steps": 300,
 }  # fmt: skip
 """The settings that divide a study, with the values they have unless one asks for others."""
 
@@ -168,9 +171,10 @@ class Study:
     def cells(self) -> pd.DataFrame:
         """One row a network, in a fixed order; those that are planned and not committed are ``missing``.
 
-        Columns: every setting under its dotted name, ``task`` (None where missing), ``status``,
-        ``error``, `OUTCOMES`, and the labels ``activation``, ``init``, ``data`` and ``optim``: the
-        name with those parameters that vary under that name.
+        Columns: every setting under its dotted name (``norm`` and ``dropout`` of networks without them,
+        too), ``task`` (None where missing), ``status``, ``error``, `OUTCOMES`, and the labels
+        ``activation``, ``init``, ``data`` and ``optim``: the name with those parameters that vary under
+        that name.
         """
         # as DOUBLE an absent number is NaN; what is missing has none
         numbers = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in OUTCOMES)
@@ -196,6 +200,10 @@ class Study:
         if settings.empty:  # measurements alone: no network tells what settings there are
             names = [f"{group}.name" for group in GROUPS]
             settings = settings.reindex(columns=[*START_SETTINGS, "steps", "optim.lr", *names])
+        for key in ("norm", "dropout"):
+            # left out of the settings of a network without it
+            neutral = NEUTRAL[key]
+            settings[key] = settings[key].fillna(neutral) if key in settings else neutral
         named = {group: labels(settings, group) for group in GROUPS}
         return pd.concat([known.drop(columns="settings"), settings], axis=1).assign(
             **named, lr=settings.get("optim.lr")

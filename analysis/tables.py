@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from study.errors import StoreError
-from study.schema import EVERY_TABLE, TABLES
+from study.schema import EVERY_TABLE, READABLE, TABLES
 from study.store import ARROW_SCHEMAS, Store, final_commits
 
 MEMORY = "512MB"
@@ -20,6 +20,9 @@ MEMORY = "512MB"
 READERS = 4
 """Threads that hash records: SHA-256 leaves the interpreter to others, and so does waiting for a disk."""
 
+_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
+"""DuckDB's names of the schema's kinds."""
+
 
 @dataclass(frozen=True)
 class Records:
@@ -27,10 +30,12 @@ class Records:
 
     Attributes:
         files: paths of the Parquet files by table, in order of packs.
+        schemas: the schema version of each of them.
         superseded: path and cell of rows that do not count, since the cell was run again.
     """
 
     files: dict[str, list[str]]
+    schemas: dict[str, list[int]]
     superseded: list[tuple[str, str]]
 
 
@@ -61,8 +66,13 @@ def verify(folder: str | Path) -> Records:
         if final[cell].pack != commit.pack
         for table in TABLES
     ]
-    files = {table: [paths[table] for paths in found if table in paths] for table in EVERY_TABLE}
-    return Records(files, superseded)
+    files: dict[str, list[str]] = {table: [] for table in EVERY_TABLE}
+    schemas: dict[str, list[int]] = {table: [] for table in EVERY_TABLE}
+    for commit, paths in zip(commits, found, strict=True):
+        for table, path in paths.items():
+            files[table].append(path)
+            schemas[table].append(commit.schema)
+    return Records(files, schemas, superseded)
 
 
 def connect(records: Records) -> duckdb.DuckDBPyConnection:
@@ -90,13 +100,28 @@ def connect(records: Records) -> duckdb.DuckDBPyConnection:
             connection.register(f"no_{table}", ARROW_SCHEMAS[table].empty_table())
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM no_{table}")
             continue
-        source = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         if table not in TABLES:  # nothing supersedes a measurement
+            source = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{source}])")
             continue
-        connection.execute(
-            f"CREATE VIEW {table} AS SELECT * EXCLUDE (filename) "
-            f"FROM read_parquet([{source}], filename = true) "
-            "ANTI JOIN superseded USING (filename, cell)"
-        )
+        versions = records.schemas[table]
+        parts = [
+            _select(table, version, chosen)
+            for version in READABLE
+            if (chosen := [f for f, of in zip(files, versions, strict=True) if of == version])
+        ]
+        connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(parts)}")
     return connection
+
+
+def _select(table: str, version: int, files: list[str]) -> str:
+    """Return a query for what counts in files of one schema version, with every column of the present one."""
+    columns = ", ".join(
+        one.name if one.since <= version else f"CAST(NULL AS {_TYPES[one.kind]}) AS {one.name}"
+        for one in TABLES[table]
+    )
+    source = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return (
+        f"SELECT {columns} FROM read_parquet([{source}], filename = true) "
+        "ANTI JOIN superseded USING (filename, cell)"
+    )

@@ -21,6 +21,10 @@ AS_TRAINED = ("grad_zeros", "grad_nonfinite", "update_norm")
 """Quantities of the gradient in the format of training; all others are measured in float64."""
 
 
+ALONE = ("same_sign_units", "same_sign_inputs", "update_cosine")
+"""Quantities that the product measures and no peer does: in every timing the product pays for them alone."""
+
+
 class UnequalError(Exception):
     """A peer and the product disagree by more than rounding."""
 
@@ -31,7 +35,7 @@ class Difference:
 
     Attributes:
         start: of anything measured in float64 of a layer at step 0.
-        layers: of anything measured of a layer.
+        layers: of anything that both measure of a layer.
         losses: of any loss.
         accuracies: of any accuracy.
         last_loss: absolute, of the last batch's loss, in nats.
@@ -85,10 +89,12 @@ def difference(product: PackResult, peer: Measured) -> Difference:
     pairs = [(product.probed, peer.probed), (product.final, peer.final)]
     known = [(one[..., 0::2, :], two[..., 0::2, :]) for one, two in pairs if one is not None]
     scores = [(one[..., 1::2, :], two[..., 1::2, :]) for one, two in pairs if one is not None]
-    of_twin = [place for name, place in INDEX.items() if name not in AS_TRAINED]
+    shared = [place for name, place in INDEX.items() if name not in ALONE]
+    of_twin = [place for name, place in INDEX.items() if name not in (*AS_TRAINED, *ALONE)]
+    measured = (product.layers, peer.layers, scale)
     return Difference(
-        start=relative(*(one[0][:, of_twin] for one in (product.layers, peer.layers, scale))),
-        layers=relative(product.layers, peer.layers, scale),
+        start=relative(*(one[0][:, of_twin] for one in measured)),
+        layers=relative(*(one[:, :, shared] for one in measured)),
         losses=max(relative(*pair) for pair in [*known, (product.batch_loss, peer.batch_loss)]),
         accuracies=max(relative(*pair) for pair in scores),
         last_loss=float(np.abs(product.batch_loss[-1] - peer.batch_loss[-1]).max()),

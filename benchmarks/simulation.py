@@ -307,4 +307,7 @@ def _layers(
     put("act_slope", 0.25 + learnt * noise(0.1))
     put("grad_zeros", np.where(size < -38, width * width, 0))
     put("grad_nonfinite", 0)
+    put("same_sign_units", np.round(width * 0.1 * random.random(shape)))
+    put("same_sign_inputs", 1.0 if name in ("relu", "sigmoid") else 0.0)
+    put("update_cosine", np.clip(0.5 + noise(0.2), -1, 1))
     return values

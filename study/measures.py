@@ -137,6 +137,49 @@ def square_sum(values: Tensor) -> Tensor:
     return torch.linalg.vector_norm(values.flatten(1), dim=1).square()
 
 
+def cosine(one: Tensor, one_norm: Tensor, other: Tensor, other_norm: Tensor) -> Tensor:
+    """Return each cell's cosine of two directions, ``[cell]``; NaN where either is zero or not finite.
+
+    Args:
+        one: ``[cell, …]``.
+        one_norm: its norm, ``[cell]``.
+        other: in the shape of ``one``.
+        other_norm: its norm, ``[cell]``.
+    """
+    # divided first: a product of small updates may be 0
+    products = (one / per_cell(one_norm, one)) * (other / per_cell(other_norm, other))
+    return products.flatten(1).sum(dim=1)
+
+
+def of_one_sign(values: Tensor) -> Tensor:
+    """Return where all numbers along the last dimension have one sign, as 0 and 1; NaN where one is NaN.
+
+    Zeros have either sign.
+    """
+    # NaN is the least and the most of what holds one
+    least, most = torch.aminmax(values, dim=-1)
+    one = ((least >= 0) | (most <= 0)).to(values.dtype)
+    return torch.where(torch.isnan(least), torch.nan, one)
+
+
+def share_of_one_sign(inputs: Tensor) -> Tensor:
+    """Return the share of samples whose inputs all have one sign, ``[cell]``; NaN where one is NaN.
+
+    Args:
+        inputs: ``[cell, sample, in]``.
+    """
+    return of_one_sign(inputs).mean(dim=1)
+
+
+def count_of_one_sign(gradient: Tensor) -> Tensor:
+    """Return how many units have weight gradients of one sign, ``[cell]``; NaN where an entry is NaN.
+
+    Args:
+        gradient: ``[cell, unit, in]``.
+    """
+    return of_one_sign(gradient).sum(dim=1)
+
+
 def signal_quantities(gradient: Tensor) -> dict[str, Tensor]:
     """Return RMS and collapse of the per-sample gradient, ``[cell]`` each.
 

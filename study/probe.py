@@ -6,7 +6,8 @@ run twice: forward and back on the next training batch for the gradients, as the
 (with the batch's moments where there is batch normalization, and with the step's dropout), and forward on
 the probe set, as in evaluation, for everything about units. What is called z is what the activation gets,
 which is behind a normalization. Two counts come from the gradient as trained (`grad_zeros`,
-`grad_nonfinite`), and `update_norm` from the weights after the update.
+`grad_nonfinite`), `update_norm` from the weights after the update, and `update_cosine` from those before
+the last one, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from torch import Tensor
 
 from study.autograd_step import AutogradStep, population_moments, step_of
 from study.dropout import Masks
-from study.measures import accuracy, norm, r_squared, signal_quantities, twins
+from study.measures import (
+    accuracy,
+    cosine,
+    count_of_one_sign,
+    norm,
+    r_squared,
+    share_of_one_sign,
+    signal_quantities,
+    twins,
+)
 from study.network import StackedActivation, StackedNetwork, cell_losses
 from study.normalization import Moments
 from study.pack_data import Samples
@@ -51,6 +61,9 @@ QUANTITIES = (
     "act_slope",
     "grad_zeros",
     "grad_nonfinite",
+    "same_sign_units",
+    "same_sign_inputs",
+    "update_cosine",
 )
 INDEX = {name: index for index, name in enumerate(QUANTITIES)}
 
@@ -126,6 +139,7 @@ class Probe:
         ]
         self._step: Step | AutogradStep | None = None
         self._rooms: dict[int, list[Tensor]] = {}
+        self._last_weights: list[Tensor] | None = None
 
     def measure(self, step: int, inputs: Tensor, labels: Tensor) -> None:
         """Measure the weights before the next update.
@@ -149,8 +163,10 @@ class Probe:
         if self._step is None:
             self._step = step_of(self.twin, inputs.shape[1], self.masks)
 
-        def see_layer(index: int, signal: Tensor, _below: Tensor) -> None:
-            self.buffer.write(row, index, **signal_quantities(signal))
+        def see_layer(index: int, signal: Tensor, below: Tensor) -> None:
+            self.buffer.write(
+                row, index, **signal_quantities(signal), same_sign_inputs=share_of_one_sign(below)
+            )
 
         self._step(inputs, labels.double() if labels.is_floating_point() else labels, see_layer)
         for index, layer in enumerate(self.layers):
@@ -158,6 +174,7 @@ class Probe:
             found = {
                 "weight_grad_norm": norm(gradient_of(weight)),
                 "weight_norm": norm(weight.detach()),
+                "same_sign_units": count_of_one_sign(gradient_of(weight)),
             }
             if bias is not None:
                 found["bias_grad_norm"] = norm(gradient_of(bias))
@@ -239,15 +256,36 @@ class Probe:
                 grad_nonfinite=torch.count_nonzero(~torch.isfinite(gradient), dim=(1, 2)),
             )
 
+    @torch.no_grad()
+    def remember_weights(self, step: int) -> None:
+        """Keep the weights that a probe step's last update begins from; call before every update."""
+        if step + 1 not in self.steps:
+            return
+        weights = [layer.linear.weight for layer in self.network.each_layer()]
+        if self._last_weights is None:
+            self._last_weights = [torch.empty_like(weight) for weight in weights]
+        if step not in self.steps:  # else they are still of use to the update that follows
+            for kept, weight in zip(self._last_weights, weights, strict=True):
+                kept.copy_(weight)
+
+    @torch.no_grad()
     def measure_update(self, step: int) -> None:
-        """Take the norm of what the update changed; call after it, before the next `measure`."""
+        """Measure what the update changed; call after it, before the next `measure`."""
         row = self.steps.index(step)
-        with torch.no_grad():
-            for index, (layer, before) in enumerate(
-                zip(self.network.each_layer(), self.layers, strict=True)
-            ):
-                change = layer.linear.weight.double() - before.linear.weight
-                self.buffer.write(row, index, update_norm=norm(change))
+        for index, (layer, before) in enumerate(
+            zip(self.network.each_layer(), self.layers, strict=True)
+        ):
+            weight = before.linear.weight
+            change = layer.linear.weight.double() - weight
+            size = norm(change)
+            self.buffer.write(row, index, update_norm=size)
+            if row > 0:
+                assert self._last_weights is not None
+                last = weight - self._last_weights[index].double()
+                self.buffer.write(row, index, update_cosine=cosine(last, norm(last), change, size))
+            if step + 1 in self.steps:
+                assert self._last_weights is not None
+                self._last_weights[index].copy_(weight)
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

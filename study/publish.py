@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from study.cell import canonical_json, digest
 from study.errors import StoreError, StudyError
 from study.schema import TABLES
-from study.store import Commit, Store, final_commits
+from study.store import ARROW_SCHEMAS, Commit, Store, final_commits
 
 KEPT_BITS = 12
 """Significant bits of a quantity of a layer: an error of at most 1.3e-4 or 5e-5 decades."""
@@ -107,9 +107,21 @@ def _copy(store: Store, copy: Store) -> int:
 
 def _of_cells(path: Path, final: dict[str, Commit], commit: Commit) -> pa.Table:
     """Return the rows of those cells for which this commit counts."""
-    table = pq.read_table(path)
+    table = _completed(pq.read_table(path), ARROW_SCHEMAS[path.stem])
     counted = [cell for cell in commit.statuses if final[cell] is commit]
     return table.filter(pc.is_in(table["cell"], pa.array(counted, pa.string())))
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with every column of the schema, NULL in those that a record of an earlier one lacks."""
+    there = set(table.column_names)
+    return pa.table(
+        [
+            table[field.name] if field.name in there else pa.nulls(len(table), field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
 
 
 def _merged(name: str, tables: Sequence[pa.Table]) -> pa.Table:

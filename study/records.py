@@ -15,6 +15,7 @@ from study.datasets import DATASETS, Task
 from study.network import Shape
 from study.probe import INDEX, QUANTITIES
 from study.schema import LAYERS, Z_PERCENTILES
+from study.settings import setting
 from study.store import ARROW_SCHEMAS
 from study.training import PackResult
 
@@ -81,6 +82,10 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
         "lr": settings["optim"]["lr"],
         "weight_decay": settings["optim"]["weight_decay"],
         "clip_norm": settings["optim"]["clip_norm"],
+        "clip_value": setting(settings, "optim.clip_value"),
+        "clip_to_one": setting(settings, "optim.clip_to_one"),
+        "norm": setting(settings, "norm"),
+        "dropout": setting(settings, "dropout"),
         "probe_steps": settings["probe"]["steps"],
         "probe_samples": settings["probe"]["samples"],
         "settings": canonical_json(settings),
@@ -196,6 +201,7 @@ def _undefined(result: PackResult, kept: list[int]) -> dict[str, NDArray[np.bool
     for name in HIDDEN_ONLY:
         absent[name][:, :, -1] = True
     absent["update_norm"][:, -1, :] = True
+    absent["update_cosine"] = _without_direction(result, kept)
     for percent in Z_PERCENTILES:
         absent[f"z_p{percent:02d}"][:, 1:-1, :] = True
     if not result.shape.bias:
@@ -206,6 +212,17 @@ def _undefined(result: PackResult, kept: list[int]) -> dict[str, NDArray[np.bool
             absent["saturated_share"][row] = True
         if len(traits.learnable) != 1:
             absent["act_slope"][row] = True
+    return absent
+
+
+def _without_direction(result: PackResult, kept: list[int]) -> NDArray[np.bool_]:
+    """Return where two updates have no angle, ``[cell, probe step, layer]``: one is 0 or not there."""
+    cosine, update = (
+        result.layers[:, :, INDEX[name], :][:, :, kept].transpose(2, 0, 1)
+        for name in ("update_cosine", "update_norm")
+    )
+    absent = np.isnan(cosine) & np.isfinite(update)
+    absent[:, [0, -1]] = True
     return absent
 
 

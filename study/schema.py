@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+READABLE = (3, 4)
+"""Versions that are read: a record of an earlier one has NULL in the columns that it lacks."""
 
 Kind = Literal["string", "int64", "double", "bool"]
 
@@ -24,6 +27,7 @@ class Column:
         definition: what it holds, and when it is NULL.
         label: how an axis is labelled with it.
         source: paper and equation, where there is one.
+        since: the first schema version that has it; NULL in records of an earlier one.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Column:
     definition: str
     label: str = ""
     source: str = ""
+    since: int = READABLE[0]
 
 
 CELL = Column(
@@ -52,6 +57,21 @@ CELLS: tuple[Column, ...] = (
     Column("init_gain", "double", "1", "`init.gain`; NULL where the rule has none.", "gain"),
     Column("init_std", "double", "1", "`init.std`; NULL where the rule has none.", "std"),
     Column("bias", "bool", "", "Whether layers have biases."),
+    Column(
+        "norm",
+        "string",
+        "",
+        "Normalization of hidden layers, between affine map and activation: `none`, `batch` (in evaluation "
+        "by the probe set's mean and variance under the present weights) or `layer`; NULL means `none`.",
+        since=4,
+    ),
+    Column(
+        "dropout",
+        "double",
+        "1",
+        "Share of hidden units' outputs dropped in training; NULL means 0.",
+        since=4,
+    ),
     Column("seed", "int64", "", "Seed of split, label noise, initial weights and batches."),
     Column("data", "string", "", "Name of the data set."),
     Column("task", "string", "", "`classification` or `regression`."),
@@ -73,6 +93,20 @@ CELLS: tuple[Column, ...] = (
     Column("lr", "double", "1", "Learning rate.", "learning rate"),
     Column("weight_decay", "double", "1", "Coupled L2 on weights only."),
     Column("clip_norm", "double", "1", "Largest gradient norm of the cell; NULL: not clipped."),
+    Column(
+        "clip_value",
+        "double",
+        "1",
+        "Largest magnitude of a gradient's entry; NULL: not clipped by it.",
+        since=4,
+    ),
+    Column(
+        "clip_to_one",
+        "double",
+        "1",
+        "Magnitude beyond which a gradient's entry is set to 1; NULL: none is.",
+        since=4,
+    ),
     Column("batch_size", "int64", "samples", "Samples of one update."),
     Column("steps", "int64", "updates", "Updates trained; 0: measured at the start only."),
     Column("probe_steps", "int64", "steps", "How many probe steps were asked for (`probe.steps`)."),
@@ -362,6 +396,34 @@ LAYERS: tuple[Column, ...] = (
         "Entries of ∂L/∂W that are NaN or infinite in the gradient as trained.",
         "non-finite entries of ∂L/∂W",
     ),
+    Column(
+        "same_sign_units",
+        "int64",
+        "units",
+        "Units all of whose entries of ∂L/∂W have one sign, zeros counted as either; NULL where an entry is "
+        "NaN.",
+        "units with weight gradients of one sign",
+        since=4,
+    ),
+    Column(
+        "same_sign_inputs",
+        "double",
+        "1",
+        "Share of the next batch's samples for which all inputs of the layer have one sign, zeros counted as "
+        "either: for these a sample's ∂L/∂W has one sign in every unit; NaN where an input is.",
+        "share of samples with inputs of one sign",
+        "LeCun et al. 1998, Efficient BackProp, section 4.3",
+        since=4,
+    ),
+    Column(
+        "update_cosine",
+        "double",
+        "1",
+        "Cosine between the realised last update of W and the realised next one; NULL at the first and the "
+        "last step and where either is 0, NaN where one is not finite.",
+        "cosine of successive updates",
+        since=4,
+    ),
 )
 
 MEASUREMENTS: tuple[Column, ...] = (
@@ -395,7 +457,17 @@ def markdown() -> str:
         "# What the records hold",
         "",
         "Made by `python -m study.schema`. NULL: not defined there; NaN: measured, and not a number.",
-        "A row of `curves` and `layers` describes the weights before the next update.",
+        "A row of `curves` and `layers` describes the weights before the next update. z is the input of the",
+        "activation, behind a normalization if there is one; h = φ(z). Gradients are those of the next",
+        "batch as the training step takes them, with its dropout; what is said of the probe set is without.",
+        *(
+            "Records of schema version {} have NULL in {}.".format(
+                version,
+                ", ".join(f"`{name}`" for name in lacking),
+            )
+            for version in READABLE
+            if (lacking := [c.name for some in TABLES.values() for c in some if c.since > version])
+        ),
     ]
     for table, columns in EVERY_TABLE.items():
         lines += [

@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.errors import StoreError
-from study.schema import EVERY_TABLE, MEASURED, SCHEMA_VERSION, TABLES
+from study.schema import EVERY_TABLE, MEASURED, READABLE, SCHEMA_VERSION, TABLES
 
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
 
@@ -62,6 +62,7 @@ class Commit:
         files: path relative to the study's folder, rows, bytes and SHA-256, by table.
         environment: versions, device and data that the numbers came from.
         wall_s: how long the pack took.
+        schema: the schema version of its records.
     """
 
     pack: str
@@ -70,6 +71,7 @@ class Commit:
     files: dict[str, dict[str, Any]]
     environment: dict[str, Any]
     wall_s: float
+    schema: int
 
     @property
     def measured(self) -> bool:
@@ -159,7 +161,7 @@ class Store:
         """Return all plans, ordered by file name.
 
         Raises:
-            StoreError: a plan is damaged or of another schema version.
+            StoreError: a plan is damaged or of a schema version that is not read.
         """
         return [self._read_json(path) for path in sorted(self.plans.glob("*.json"))]
 
@@ -272,10 +274,10 @@ class Store:
             raise StoreError(
                 f"cannot read {path}: it is damaged; delete this file to have its cells run again."
             ) from error
-        if version != SCHEMA_VERSION:
+        if version not in READABLE:
             raise StoreError(
                 f"cannot read {path}: it has schema version {version}, this program reads "
-                f"{SCHEMA_VERSION}."
+                f"{' and '.join(map(str, READABLE))}."
             )
         return content
 
@@ -283,7 +285,7 @@ class Store:
         """Return all commits, ordered by pack, without looking at the records.
 
         Raises:
-            StoreError: a commit is damaged or of another schema version.
+            StoreError: a commit is damaged or of a schema version that is not read.
         """
         found = []
         for path in sorted(self.commits.glob("*.json")):

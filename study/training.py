@@ -288,6 +288,7 @@ def train_pack(
         if probed:
             probe.count_gradient(step)
         if step < steps:
+            probe.remember_weights(step)
             _clip(network, optimizer, optim, len(cells))
             optimizer.step()
             if probed:

@@ -59,6 +59,10 @@ def collapse(v: Tensor) -> float:
     return float((v.mean(0) ** 2).sum() / (v**2).sum(1).mean())
 
 
+def one_sign(values: Tensor) -> bool:
+    return all(v >= 0 for v in values) or all(v <= 0 for v in values)
+
+
 def twins(weight: Tensor, bias: Tensor) -> int:
     rows = torch.cat([weight, bias[:, None]], dim=1)
     return sum(
@@ -85,6 +89,7 @@ def measure(
     wanted = [*signals, *[w for w, _ in parameters], *[b for _, b in parameters]]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
     depth = len(parameters)
+    below = [x, *[ACTIVATIONS[activation](z.detach()) for z in signals[:-1]]]
     parameters = [(weight.detach(), bias.detach()) for weight, bias in parameters]
     rows = []
     for index, z in enumerate(forward(parameters, activation, probe_inputs.double())):
@@ -102,6 +107,8 @@ def measure(
                 for percent in (1, 5, 25, 50, 75, 95, 99)
             },
             "weight_norm": float(parameters[index][0].norm()),
+            "same_sign_units": sum(one_sign(row) for row in gradients[depth + index]),
+            "same_sign_inputs": np.mean([one_sign(row) for row in below[index]]),
         }
         if index < depth - 1:
             leaf = z.clone().requires_grad_()
@@ -134,6 +141,7 @@ class PlainTraining:
         probed: train loss and score, test loss and score, by probe step; the score is the accuracy, or
             R² in regression.
         update_norm: of every layer, by probe step but the last.
+        update_cosine: of the last update and the next, of every layer, by step but the first and the last.
         slopes: PReLU's slope of every hidden layer, by probe step.
         dead: which units of every hidden layer of a ReLU network answer to no sample, by probe step.
         final: loss and score on train, validation and test.
@@ -142,6 +150,7 @@ class PlainTraining:
     batch_loss: list[float] = field(default_factory=list)
     probed: dict[int, list[float]] = field(default_factory=dict)
     update_norm: dict[int, list[float]] = field(default_factory=dict)
+    update_cosine: dict[int, list[float]] = field(default_factory=dict)
     slopes: dict[int, list[float]] = field(default_factory=dict)
     dead: dict[int, list[Any]] = field(default_factory=dict)
     final: list[float] = field(default_factory=list)
@@ -237,6 +246,7 @@ def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTrai
     labels = targets_as(data.train.labels, dtype)
     order = batches(seed, len(labels), settings["batch_size"], steps)
     optimizer = OPTIMIZERS[optim["name"]](network.trained(), optim)
+    last: list[Tensor] = []
     found = PlainTraining()
     for step in range(steps + 1):
         if step in probe_steps:
@@ -263,10 +273,16 @@ def train_plainly(settings: dict[str, Any], probe_steps: list[int]) -> PlainTrai
         for weight in network.weights:
             weight.grad += optim["weight_decay"] * weight.detach()
         optimizer.step()
-        found.update_norm[step] = [
-            float((after.detach().double() - old).norm())
+        changes = [
+            after.detach().double() - old
             for after, old in zip(network.weights, before, strict=True)
         ]
+        found.update_norm[step] = [float(change.norm()) for change in changes]
+        found.update_cosine[step] = [
+            float((one * other).sum() / (one.norm() * other.norm()))
+            for one, other in zip(last, changes, strict=False)
+        ]
+        last = changes
     for part in (data.train, data.validation, data.test):
         found.final += network.loss_and_score(part, dtype)
     return found

@@ -15,10 +15,18 @@ from small import MEANT_FOR
 from study.activations import ACTIVATIONS
 from study.cell import cells_of
 from study.initializers import INITIALIZERS
-from study.measures import norm, percentiles, twins
+from study.measures import (
+    cosine,
+    count_of_one_sign,
+    norm,
+    percentiles,
+    share_of_one_sign,
+    twins,
+)
 from study.network import start
 from study.pack_data import PackData
 from study.probe import INDEX, probe_steps
+from study.records import tables
 from study.settings import canonical_condition
 from study.training import shape_of, train_pack
 from study.units import DeadUnits
@@ -195,3 +203,43 @@ def test_probe_steps_hold_both_ends_and_some_count():
         assert found[0] == 0
         assert found[-1] == steps
         assert len(found) <= 21
+
+
+def test_numbers_are_of_one_sign_whatever_their_zeros_and_unknown_where_one_is_nan():
+    rows = [[1.0, 2.0], [-1.0, -0.0], [0.0, -0.0], [1.0, -1e-300], [1.0, 0.0]]
+    values = torch.tensor([rows, [*rows[:4], [torch.nan, 1.0]]], dtype=torch.float64)
+    np.testing.assert_array_equal(count_of_one_sign(values), [4, np.nan])
+    np.testing.assert_array_equal(share_of_one_sign(values), [0.8, np.nan])
+    infinite = torch.tensor([[[torch.inf, 1.0], [-torch.inf, 1.0]]], dtype=torch.float64)
+    assert count_of_one_sign(infinite).tolist() == [1]
+
+
+def test_the_cosine_of_updates_of_1e_minus_200_is_that_of_their_directions():
+    one = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]], dtype=torch.float64) * 1e-200
+    other = torch.tensor([[4.0, 3.0], [-3.0, -4.0], [1.0, 0.0]], dtype=torch.float64) * 1e-180
+    found = cosine(one, norm(one), other, norm(other))
+    np.testing.assert_allclose(found, [24 / 25, -1.0, np.nan], rtol=1e-14)
+
+
+def test_inputs_of_relu_and_sigmoid_are_of_one_sign_and_make_their_samples_gradients_so():
+    for activation, signed in (("relu", True), ("sigmoid", True), ("centred_sigmoid", False)):
+        result = train_pack(cells(activation, batch_size=1), CPU)
+        shares = result.layers[0, 1:, INDEX["same_sign_inputs"]]
+        units = result.layers[0, 1:, INDEX["same_sign_units"]]
+        # the law that the column is for: of a batch of one sample all units behind such inputs are counted
+        assert (shares == 1).all() == signed
+        if signed:
+            np.testing.assert_array_equal(units.T, [[16, 16, 16, 10]] * 2)
+
+
+def test_successive_updates_on_one_batch_by_tiny_steps_agree_and_without_a_rate_have_no_angle():
+    one_batch = {
+        "steps": 6, "data": {"name": "digits", "train_size": 40}, "batch_size": 40, "seeds": 1,
+    }  # fmt: skip
+    for rate, expected in ((1e-6, 1.0), (0.0, np.nan)):
+        result = train_pack(cells(**one_batch, optim={"name": "sgd", "lr": rate}), CPU)
+        found = result.layers[1:-1, :, INDEX["update_cosine"]]
+        # the gradient turns by some curvature times the rate
+        np.testing.assert_allclose(found, np.full_like(found, expected), rtol=1e-4)
+        rows = tables(result)["layers"].column("update_cosine")
+        assert rows.null_count == (len(rows) if rate == 0 else 2 * 5)

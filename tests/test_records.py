@@ -19,6 +19,7 @@ SOMETIMES_NULL = {
     *HIDDEN_ONLY,
     "bias_grad_norm",
     "update_norm",
+    "update_cosine",
     *(f"z_p{percent:02d}" for percent in Z_PERCENTILES),
 }
 
@@ -77,6 +78,7 @@ def test_a_quantity_of_a_layer_is_null_exactly_where_it_is_not_defined(
         assert (row["saturated_share"] is not None) == (hidden and bounded)
         assert (row["act_slope"] is not None) == (hidden and activation == "prelu")
         assert (row["update_norm"] is not None) == (row["step"] < STEPS)
+        assert (row["update_cosine"] is not None) == (0 < row["step"] < STEPS)
         assert row["bias_grad_norm"] is not None
         for name in set(row) - SOMETIMES_NULL:
             assert row[name] is not None

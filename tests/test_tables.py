@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 
 from analysis import open_study
 from study.errors import StoreError
+from study.publish import publish
+from study.schema import TABLES
+from study.store import Store
 from study.sweep import run_conditions
 
 CONDITION = {
@@ -52,6 +56,70 @@ def test_a_cell_that_diverges_leaves_its_neighbours_bit_for_bit(study_folder):
     query = "SELECT l.* FROM layers l JOIN cells USING (cell) WHERE init = 'he_normal' ORDER BY ALL"
     expected = open_study(study_folder).execute(query).fetchall()
     assert con.execute(query).fetchall() == expected
+
+
+def as_version_3(folder, target):
+    """Write a study's records as a program of schema version 3 would have, and return the folder."""
+    old, new = Store(folder), Store(target)
+    new.create()
+    for plan in old.read_plans():
+        new.write_plan({**plan, "schema": 3})
+    for commit in old.read_commits():
+        tables = {}
+        for name, path in old.verify(commit).items():
+            kept = [column.name for column in TABLES[name] if column.since <= 3]
+            tables[name] = pq.read_table(path).select(kept)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("study.store.SCHEMA_VERSION", 3)
+            new.commit(
+                commit.pack, commit.attempt, tables, commit.statuses, commit.environment, 0.0
+            )
+    return target
+
+
+LATER = {name: [c.name for c in columns if c.since > 3] for name, columns in TABLES.items()}
+
+
+def test_records_of_version_3_have_typed_nulls_and_go_on_in_version_4(study_folder):
+    run_conditions([CONDITION], ["test"])
+    older = as_version_3(study_folder, study_folder.parent / "older")
+    types = {name: open_study(study_folder).sql(f"SELECT * FROM {name}").types for name in TABLES}
+    for mixed in (False, True):
+        if mixed:  # three networks are there, one more is trained
+            asked = {**CONDITION, "name": "older", "seeds": 4, "norm": "none"}
+            run_conditions([asked], ["test"])
+            versions = {commit.schema for commit in Store(older).read_commits()}
+            assert versions == {3, 4}
+        con = open_study(older)
+        for name, columns in TABLES.items():
+            found = con.sql(f"SELECT * FROM {name}")
+            assert found.columns == [column.name for column in columns]
+            assert found.types == types[name]
+            for column in LATER[name]:
+                if column in ("clip_value", "clip_to_one"):  # NULL where nothing is clipped
+                    continue
+                counted = f"count({column}), count(DISTINCT cell) FILTER ({column} IS NOT NULL)"
+                known, cells = con.execute(f"SELECT {counted} FROM {name}").fetchone()
+                assert (known > 0, cells) == (mixed, int(mixed))
+        count = con.execute("SELECT count(*), count(DISTINCT seed) FROM cells").fetchone()
+        assert count == (3 + mixed, 3 + mixed)
+        shared = ", ".join(c.name for c in TABLES["layers"] if c.since <= 3)
+        query = f"SELECT {shared} FROM layers JOIN cells USING (cell) WHERE seed < 3 ORDER BY ALL"
+        assert con.execute(query).fetchall() == open_study(study_folder).execute(query).fetchall()
+        assert set(con.cells["norm"]) == {"none"}
+
+
+def test_a_study_of_both_versions_is_published_whole(study_folder, tmp_path):
+    run_conditions([CONDITION], ["test"])
+    older = as_version_3(study_folder, study_folder.parent / "older")
+    run_conditions([{**CONDITION, "name": "older", "seeds": 4}], ["test"])
+    publish(older, tmp_path / "published")
+    for folder in (older, tmp_path / "published"):
+        found = open_study(folder).execute(
+            "SELECT count(*), count(same_sign_inputs), count(DISTINCT cell) FROM layers"
+        )
+        rows, known, cells = found.fetchone()
+        assert (cells, known * 4) == (4, rows)
 
 
 @pytest.mark.parametrize("table", ["cells", "curves", "layers"])

@@ -99,8 +99,23 @@ def hold_against_plain(result: PackResult, position: int) -> None:
             slopes = values[:-1, INDEX["act_slope"]]
             np.testing.assert_allclose(slopes, plain.slopes[step], rtol=relative)
         if step == cell.settings["steps"]:
-            assert np.isnan(values[:, INDEX["update_norm"]]).all()
+            assert np.isnan(values[:, [INDEX["update_norm"], INDEX["update_cosine"]]]).all()
             continue
+        angles = values[:, INDEX["update_cosine"]]
+        if step == 0:
+            assert np.isnan(angles).all()
+        else:
+            # both updates are off by the rounding of each weight, which turns them by as much of their size
+            turned = (
+                EPSILON[dtype]
+                * values[:, INDEX["weight_norm"]]
+                * (
+                    1 / np.array(plain.update_norm[step])
+                    + 1 / np.array(plain.update_norm[step - 1])
+                )
+            )
+            off = np.abs(angles - plain.update_cosine[step])
+            assert (off <= 10 * relative + 2 * turned).all()
         # each weight after the update is rounded once, here up and there down
         rounded = EPSILON[dtype] * values[:, INDEX["weight_norm"]]
         expected = np.array(plain.update_norm[step])

@@ -36,6 +36,8 @@ def table(study: Study) -> pd.DataFrame:
         "bool_or(layers.dead_units = layers.units) AS dead "
         "FROM networks JOIN cells USING (cell) JOIN layers USING (cell) "
         "WHERE cells.activation = 'relu' AND networks.width <= ? AND networks.depth >= 2 "
+        # half of what a normalized unit gets lies above its mean; dropout begins as a network without it
+        "AND coalesce(cells.norm, 'none') = 'none' AND coalesce(cells.dropout, 0) = 0 "
         "AND start IS NOT NULL AND layers.step = 0 AND layers.layer < networks.depth "
         "GROUP BY ALL) GROUP BY ALL ORDER BY ALL",
         [WIDEST],

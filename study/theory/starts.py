@@ -15,6 +15,7 @@ from study.cell import canonical_json
 from study.errors import SettingError, nearest
 from study.initializers import INITIALIZERS, LayerDraw
 from study.registry import parameters
+from study.settings import NEUTRAL
 from study.theory.expectation import Array
 from study.theory.field import MeanField, mean_field
 
@@ -38,9 +39,14 @@ def predict(settings: Mapping[str, Any], inputs: int, outputs: int, q0: float = 
         q0: mean square of the inputs; 1 as the study scales its data.
 
     Raises:
-        SettingError: the theory does not speak of such a network, because its weights are not centred, or
-            its activation cannot be integrated.
+        SettingError: the theory does not speak of such a network, because it has a normalization or dropout,
+            its weights are not centred, or its activation cannot be integrated.
     """
+    for path in ("norm", "dropout"):
+        if (value := settings.get(path, NEUTRAL[path])) != NEUTRAL[path]:
+            raise SettingError(
+                f"cannot predict {path}={value}: the theory speaks of networks with {path}={NEUTRAL[path]}."
+            )
     depth, width = settings["depth"], settings["width"]
     widths = (inputs, *[width] * (depth - 1), outputs)
     chosen = canonical_json([settings["init"], settings["activation"]])

@@ -15,7 +15,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from analysis import figures, style
+from analysis.__main__ import main
 from analysis.frames import Study
+from analysis.predictions import predictions
 from analysis.score import best_rates, linear_score
 from analysis.statistics import student_interval
 from tests import sample
@@ -280,6 +282,58 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
     assert [variant.label for variant in study.trained] == [
         "data=moons, optim=sgd", "data=digits, optim=sgd", "data=digits, optim=adam",
     ]  # fmt: skip
+
+
+def test_norm_dropout_and_clipping_divide_the_study_and_networks_without_are_named_so(tmp_path):
+    shared = {"depth": 5, "width": 6, "activation": "relu", "init": "he_normal", "steps": 2}
+    sgd = {"name": "sgd", "lr": 0.1}
+    folder = sample.make(
+        tmp_path,
+        [
+            sample.condition(**shared, optim=sgd),
+            sample.condition(**shared, optim=sgd, norm="batch"),
+            sample.condition(**shared, optim=sgd, norm="layer"),
+            sample.condition(**shared, optim=sgd, norm="layer", dropout=0.25),
+            sample.condition(**shared, optim={**sgd, "clip_value": 0.5}),
+            sample.condition(**shared, optim={**sgd, "clip_to_one": 0.5}),
+        ],
+    )
+    study = Study(folder)
+    assert {(v.cells["norm"].iloc[0], v.cells["dropout"].iloc[0]) for v in study.starts} == {
+        ("none", 0.0), ("batch", 0.0), ("layer", 0.0), ("layer", 0.25),
+    }  # fmt: skip
+    assert study.starts[0].label == "norm=none, dropout=0.0"  # the usual one first
+    labels = sorted(variant.label for variant in study.trained)
+    plain = "clip_to_one none, clip_value none"
+    assert labels == [
+        f"norm=batch, dropout=0.0, optim=sgd ({plain})",
+        f"norm=layer, dropout=0.0, optim=sgd ({plain})",
+        f"norm=layer, dropout=0.25, optim=sgd ({plain})",
+        "norm=none, dropout=0.0, optim=sgd (clip_to_one 0.5, clip_value none)",
+        "norm=none, dropout=0.0, optim=sgd (clip_to_one none, clip_value 0.5)",
+        f"norm=none, dropout=0.0, optim=sgd ({plain})",
+    ]
+    for variant in study.starts:
+        told = predictions(study, variant)
+        assert bool(told) == (variant.label == "norm=none, dropout=0.0")
+    # half of a normalized unit's z lies above its mean: not a network that the theory of dead ones is of
+    drawn = figures.born_dead.drawing(study).table
+    assert drawn["networks"].sum() == len(study.starts[0].cells)
+    assert main([str(folder)]) == 0
+
+
+def test_a_study_of_networks_that_no_theory_is_of_has_a_report(tmp_path):
+    shared = {"width": 6, "activation": "relu", "steps": 2, "norm": "batch"}
+    optim = {"name": "sgd", "lr": 0.1}
+    folder = sample.make(
+        tmp_path,
+        [
+            sample.condition(**shared, depth=depth, init=init, optim=optim)
+            for depth in (4, 8)
+            for init in ("he_normal", "xavier_normal")
+        ],
+    )
+    assert main([str(folder)]) == 0
 
 
 @pytest.mark.parametrize(

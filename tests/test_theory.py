@@ -401,3 +401,16 @@ def test_layers_and_samples_that_there_are_not_are_refused() -> None:
     ):
         with pytest.raises(SettingError, match="cannot predict"):
             call()
+
+
+@pytest.mark.parametrize(("key", "value"), [("norm", "batch"), ("norm", "layer"), ("dropout", 0.1)])
+def test_networks_with_normalization_or_dropout_are_not_predicted(key: str, value: object) -> None:
+    plain = {
+        "depth": 4, "width": 8, "bias": True,
+        "activation": {"name": "relu"}, "init": {"name": "he_normal", "gain": 2**0.5},
+    }  # fmt: skip
+    neutral = {"norm": "none", "dropout": 0.0}
+    told = [predict(one, 8, 2).log10_gradient_ratio(1, 3) for one in (plain, {**plain, **neutral})]
+    assert told[0] == told[1]
+    with pytest.raises(SettingError, match=rf"cannot predict {key}={value}: the theory speaks of"):
+        predict({**plain, key: value}, 8, 2)

@@ -11,6 +11,7 @@ import torch
 from reference import ACTIVATIONS, mean_loss, targets_as
 from small import cells, stored_rows, train
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from study.autograd_step import AutogradStep, population_moments, step_of
 from study.cell import Cell
@@ -330,3 +331,36 @@ def test_masks_are_of_seed_and_step_and_drop_their_share() -> None:
     h = torch.ones(3, 200, 50)
     dropped = other.apply(0, h[:1])
     assert dropped.unique().tolist() == [0.0, pytest.approx(1 / 0.7)]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("activation", ["relu", "prelu", "gelu"])
+def test_a_recorded_step_gives_other_batches_and_masks_their_own_gradients(
+    kind: str, activation: str
+) -> None:
+    # as in test_step: a trace that knows tensors only, as a CUDA graph does; NumPy's tanh is not in it
+    pack = pack_of(activation=activation, **KINDS[kind])
+    settings, seeds, cpu = pack[0].settings, [c.settings["seed"] for c in pack], torch.device("cpu")
+    shape = shape_of(settings)
+    network, _ = build(pack, shape)
+    data = PackData(settings, seeds, torch.float32, cpu)
+    share, hidden = settings.get("dropout", 0.0), (shape.depth - 1, 24, shape.width)
+    masks = Masks(seeds, share, hidden, cpu) if share else None
+    step = AutogradStep(network, masks)
+    places, losses = data.order[0].clone(), torch.zeros(len(pack))
+
+    def operations() -> None:
+        losses.copy_(step(*data.train.at(places)))
+
+    recorded = make_fx(operations)()
+    for number in range(1, 4):
+        places.copy_(data.order[number])
+        if masks is not None:
+            masks.draw(number)
+        with torch.no_grad():
+            recorded()
+        got = losses.clone(), [p.grad.clone() for p in network.parameters()]  # type: ignore[union-attr]
+        operations()
+        assert torch.equal(got[0], losses)
+        for gradient, parameter in zip(got[1], network.parameters(), strict=True):
+            assert torch.equal(gradient, parameter.grad)  # type: ignore[arg-type]

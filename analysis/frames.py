@@ -200,6 +200,8 @@ class Study:
         if settings.empty:  # measurements alone: no network tells what settings there are
             names = [f"{group}.name" for group in GROUPS]
             settings = settings.reindex(columns=[*START_SETTINGS, "steps", "optim.lr", *names])
+        # in one order, whichever network is the first to have a setting that others leave out
+        settings = settings.sort_index(axis=1)
         for key in ("norm", "dropout"):
             # left out of the settings of a network without it
             neutral = NEUTRAL[key]

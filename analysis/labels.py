@@ -34,8 +34,7 @@ def labels(settings: pd.DataFrame, group: str) -> pd.Series:
     # the learning rate is an axis of its own
     parameters = [
         key
-        # whichever network was the first to have it
-        for key in sorted(settings)
+        for key in settings
         if key.startswith(f"{group}.") and key not in (f"{group}.name", "optim.lr")
     ]
     for name, part in settings.groupby(f"{group}.name"):

@@ -393,7 +393,7 @@ def test_the_help_page_lists_own_functions_and_their_settings(
     Path("elus.py").write_text(ELU)
     assert run("--use", "elus.py", "--help") == 0
     page = capfd.readouterr().out
-    assert "\nactivation: elu, gelu, identity, " in page
+    assert "\nactivation: bipolar_sigmoid, centred_sigmoid, elu, gelu, identity, " in page
     assert "\n  activation.*    alpha (elu); negative_slope (leaky_relu); " in page
     assert "python -m study --use my_units.py --multirun activation=elu,relu" in page
 
@@ -476,14 +476,22 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         function("ACTIVATIONS.register(Traits(learnable=('b',)))", "elu(z, *, a=1.0)"),
         ["'elu': it has no keyword argument 'b' that could be learned", "are a"],
     ),
-    ("--use my_units.py activation=ellu", ELU, ["allowed are elu, gelu", "did you mean 'elu'?"]),
+    (
+        "--use my_units.py activation=ellu",
+        ELU,
+        ["centred_sigmoid, elu, gelu", "did you mean 'elu'?"],
+    ),
     (
         "--use my_units.py activation=relu activation.alpha=2",
         ELU,
         ["no setting 'activation.alpha' with activation=relu, only with activation=elu"],
     ),
     ("--use my_units.py activation=elu activation.code=a", ELU, ["no setting 'activation.code'"]),
-    ("activation=elu", ELU, ["cannot use activation=elu: allowed are gelu"]),
+    (
+        "activation=elu",
+        ELU,
+        ["cannot use activation=elu: allowed are bipolar_sigmoid, centred_sigmoid, gelu"],
+    ),
 ]
 
 

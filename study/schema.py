@@ -13,6 +13,9 @@ SCHEMA_VERSION = 4
 READABLE = (3, 4)
 """Versions that are read: a record of an earlier one has NULL in the columns that it lacks."""
 
+FIRST_TUNING_SEED = 1000
+"""Seeds from here on are for choosing learning rates, where a study sets some apart (`tuning_seeds`)."""
+
 Kind = Literal["string", "int64", "double", "bool"]
 
 

@@ -20,6 +20,7 @@ from study.initializers import INITIALIZERS, WITHOUT_CRITICAL
 from study.later import Later
 from study.optimizers import OPTIMIZERS
 from study.registry import Registry
+from study.schema import FIRST_TUNING_SEED
 
 if TYPE_CHECKING:
     from study import theory
@@ -99,6 +100,7 @@ PLAIN_RULES: dict[str, Number] = {
     "batch_size": whole(1),
     "seed": whole(0, LARGEST_SEED),
     "seeds": whole(1, 1_000_000),
+    "tuning_seeds": whole(0, 1_000),
     "dropout": Number(low=0.0, high=1.0, open_high=True),
 }
 
@@ -269,7 +271,7 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
 
     Returns:
         The science settings without the seed, those in `NEUTRAL` only where they change something, and
-        the seeds of the condition's networks.
+        the seeds of the condition's networks, those for choosing rates last.
 
     Raises:
         SettingError: a setting is unknown or its value not allowed.
@@ -277,13 +279,21 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     _refuse_unknown("", given, TOP_LEVEL)
     if missing := [key for key in ("depth", *GROUPS) if key not in given]:
         raise SettingError(f"cannot run without {missing[0]}: it has no default.")
-    plain = {"width": 64, "steps": 300, "batch_size": 128, "seed": 0, "seeds": 5} | {
+    plain = {
+        "width": 64,
+        "steps": 300,
+        "batch_size": 128,
+        "seed": 0,
+        "seeds": 5,
+        "tuning_seeds": 0,
+    } | {
         "dropout": NEUTRAL["dropout"],
         **{key: given[key] for key in PLAIN_RULES if key in given},
     }
     checked = {key: PLAIN_RULES[key].check(key, value) for key, value in plain.items()}
     first, count = checked.pop("seed"), checked.pop("seeds")
     PLAIN_RULES["seed"].check("seed + seeds", first + count - 1)
+    seeds = [*range(first, first + count), *_tuning(first, count, checked.pop("tuning_seeds"))]
     probe = given.get("probe", {})
     if not isinstance(probe, Mapping):
         raise SettingError(
@@ -308,7 +318,21 @@ def canonical_condition(given: Mapping[str, Any]) -> tuple[Settings, list[int]]:
     _check_data_dependent(settings)
     _check_norm(settings)
     _check_clips(settings["optim"])
-    return _without_neutral(settings), list(range(first, first + count))
+    return _without_neutral(settings), seeds
+
+
+def _tuning(first: int, count: int, tuning: int) -> range:
+    """Return the seeds that are set apart for choosing rates.
+
+    Raises:
+        SettingError: they would be some of the others.
+    """
+    if tuning and first + count > FIRST_TUNING_SEED:
+        raise SettingError(
+            f"cannot use tuning_seeds={tuning} with seed={first} and seeds={count}: tuning seeds begin at "
+            f"{FIRST_TUNING_SEED}, so that seed + seeds must be at most {FIRST_TUNING_SEED}."
+        )
+    return range(FIRST_TUNING_SEED + first, FIRST_TUNING_SEED + first + tuning)
 
 
 def _check_sizes(settings: Settings) -> None:

@@ -96,6 +96,9 @@ PLAIN: dict[str, tuple[str, str, int | str, int, int, int]] = {
 
 EXPERIMENTS = sorted(Path(CONF, "experiment").glob("*.yaml"))
 
+LEDGER = [path.stem for path in EXPERIMENTS if path.stem.startswith("ledger_")]
+"""Held against the claims that need them in tests/claims."""
+
 Conditions = list[dict[str, Any]]
 
 
@@ -122,7 +125,27 @@ def conditions_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[.
 
 
 def test_every_experiment_is_tested_here() -> None:
-    assert {path.stem for path in EXPERIMENTS} == set(AXES) == set(PLAIN)
+    assert {path.stem for path in EXPERIMENTS} - set(LEDGER) == set(AXES) == set(PLAIN)
+
+
+@pytest.mark.parametrize("experiment", LEDGER)
+def test_an_experiment_of_the_ledger_goes_to_its_study_with_seeds_enough(
+    experiment: str, conditions_of: Callable[..., Conditions]
+) -> None:
+    conditions = conditions_of(f"+experiment={experiment}")
+    cells = set()
+    for one in conditions:
+        assert one["name"] == "ledger"
+        assert one["seeds"] >= 10
+        rates = {c["optim"]["lr"] for c in conditions}
+        assert (one["tuning_seeds"] >= 3) == (one["steps"] > 0 and one["tuning_seeds"] > 0)
+        assert len(rates) == 1 or one["tuning_seeds"] or experiment == "ledger_dying"
+        settings, seeds = canonical_condition(
+            {key: value for key, value in one.items() if key not in ("name", "device")}
+        )
+        cells |= {(str(settings), seed) for seed in seeds}
+    count = sum(one["seeds"] + one["tuning_seeds"] for one in conditions)
+    assert len(cells) == count
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -178,6 +201,7 @@ def test_the_defaults_are_the_documented_ones(conditions_of: Callable[..., Condi
     assert condition == {
         "name": "default",
         **{"depth": 8, "width": 64, "seed": 0, "seeds": 5, "steps": 300, "batch_size": 128},
+        "tuning_seeds": 0,
         **{"bias": True, "norm": "none", "dropout": 0.0, "device": "auto", "dtype": "float32"},
         "probe": {"steps": 20, "samples": 512},
     }

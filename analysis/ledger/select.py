@@ -12,9 +12,7 @@ import pandas as pd
 
 from analysis.frames import Study
 from analysis.ledger.claim import NoEvidence
-
-TUNING = 1000
-"""Seeds from here on choose learning rates and are used for nothing else."""
+from study.schema import FIRST_TUNING_SEED
 
 USUAL: dict[str, Any] = {
     "width": 64,
@@ -100,7 +98,7 @@ def networks(
         "coalesce(final_validation_accuracy, final_validation_r2) AS validation, "
         "coalesce(final_train_accuracy, final_train_r2) AS training, final_train_loss, final_test_loss, "
         f"first_bad_step{extra}\nFROM cells\n"
-        f"WHERE status IN ('ok', 'diverged') AND seed {side} {TUNING} AND {condition}\n"
+        f"WHERE status IN ('ok', 'diverged') AND seed {side} {FIRST_TUNING_SEED} AND {condition}\n"
         "ORDER BY activation, init, depth, lr, seed, cell"
     )
     study.asked.append(query)

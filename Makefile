@@ -40,6 +40,27 @@ reference: install ## train the published study anew (a quarter of an hour on tw
 	$(BIN)/python -m study.publish outputs/reference_alone_records outputs/reference_alone
 	$(MAKE) figures
 
+# all claims, or those named: make ledger CLAIMS=G1 or CLAIMS=I; SETTINGS go to every sweep
+CLAIMS ?=
+SETTINGS ?=
+EVIDENCE = $(BIN)/python -m analysis ledger --commands --only "$(CLAIMS)"
+
+.PHONY: ledger
+ledger: install ## what lecture notes claim, tested: trains the evidence (half an hour on two cores) and weighs it
+	$(EVIDENCE) $(SETTINGS) | PATH="$(CURDIR)/$(BIN):$$PATH" sh -e
+	$(BIN)/python -m analysis ledger outputs/ledger --only "$(CLAIMS)"
+
+.PHONY: ledger-full
+ledger-full: ## the same with thirty seeds a condition, for a GPU
+	$(MAKE) ledger SETTINGS="seeds=30 tuning_seeds=10"
+
+.PHONY: replicate
+replicate: install ## the ledger again on other seeds and on a second data set (an hour), and which verdicts stand
+	$(EVIDENCE) name=ledger_again seed=100 | PATH="$(CURDIR)/$(BIN):$$PATH" sh -e
+	$(EVIDENCE) name=ledger_spirals data=spirals | PATH="$(CURDIR)/$(BIN):$$PATH" sh -e
+	$(BIN)/python -m analysis ledger outputs/ledger --only "$(CLAIMS)" \
+		--again outputs/ledger_again --again outputs/ledger_spirals:spirals
+
 .PHONY: test
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2

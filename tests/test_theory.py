@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
@@ -62,6 +62,8 @@ def test_slopes_of_saturated_units_fall_with_the_square_root_of_q(log_q: float) 
 
 
 @given(st.floats(-15.0, 15.0), st.booleans())
+@example(0.99609375, False)  # between the last node of a piece and its end
+@example(-1.9960, False)
 @settings(deadline=None)
 def test_a_mean_is_right_with_a_kink_anywhere_told_of_or_not(kink: float, told: bool) -> None:
     found = mean_over_gaussian(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def entries(
             evidence: Evidence | None = claim.judge(study, data)
             missing = ""
         except NoEvidence as reason:
-            evidence, missing = None, f"{reason}; run {commands(claim)}"
+            evidence, missing = None, f"{reason}; run {' && '.join(commands(claim))}"
         judged.append((claim, evidence, missing, tuple(dict.fromkeys(study.asked))))
     corrected = _within_families(judged)
     return [
@@ -104,12 +105,21 @@ def entries(
     ]
 
 
-def commands(claim: Claim, **settings: str) -> str:
-    """Return the commands that make a claim's evidence."""
-    more = "".join(f" {key}={value}" for key, value in settings.items())
-    runs = [f"python -m study +experiment={name}{more}" for name in claim.experiments]
-    tasks = [f"python -m study measure {' '.join(claim.tasks)} name=ledger"] if claim.tasks else []
-    return " && ".join([*runs, *tasks])
+def commands(*chosen: Claim, settings: Sequence[str] = ()) -> list[str]:
+    """Return the commands that make the evidence of claims, each once, those that train first.
+
+    Args:
+        chosen: the claims.
+        settings: further words for every command that trains, ``"seed=100"``; of tasks only ``name``.
+    """
+    more = "".join(f" {shlex.quote(word)}" for word in settings)
+    experiments = dict.fromkeys(name for claim in chosen for name in claim.experiments)
+    runs = [f"python -m study +experiment={name}{more}" for name in experiments]
+    tasks = dict.fromkeys(name for claim in chosen for name in claim.tasks)
+    if not tasks:
+        return runs
+    named = [word for word in settings if word.startswith("name=")] or ["name=ledger"]
+    return [*runs, f"python -m study measure {' '.join(tasks)} {shlex.quote(named[-1])}"]
 
 
 def _deciding(evidence: Evidence) -> tuple[Outcome, float, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from analysis import style
 from analysis.claims import FAMILY_NAMES
 from analysis.frames import Study
-from analysis.ledger.decision import WORDS, Outcome
+from analysis.ledger.decision import WORDS, Outcome, Word
 from analysis.ledger.drawing import VERDICT_COLOURS
 from analysis.ledger.entries import Entry, commands, entries, table
 from analysis.page import PAGE, Writer, replacing, template
@@ -23,16 +23,44 @@ PICTURE = 150.0
 
 
 @dataclass(frozen=True)
+class Again:
+    """The same claims judged on other networks.
+
+    Attributes:
+        name: of the study and its data set.
+        words: verdict by claim; None where it was not run.
+    """
+
+    name: str
+    words: dict[str, Word | None]
+
+    def changed(self, judged: Sequence[Entry]) -> list[tuple[str, str, str]]:
+        """Return claim, verdict and verdict there of those that came out in another way."""
+        return [
+            (one.claim.id, one.word, there)
+            for one in judged
+            if one.word and (there := self.words.get(one.claim.id)) and there != one.word
+        ]
+
+    def standing(self, judged: Sequence[Entry]) -> tuple[int, int]:
+        """Return how many verdicts came out the same, and of how many that have one on both sides."""
+        both = [one for one in judged if one.word and self.words.get(one.claim.id)]
+        return len(both) - len(self.changed(judged)), len(both)
+
+
+@dataclass(frozen=True)
 class Ledger:
     """A ledger as written.
 
     Attributes:
         page: the HTML page.
         entries: what is in it.
+        again: the same claims on other networks.
     """
 
     page: Path
     entries: list[Entry]
+    again: list[Again]
 
 
 @dataclass(frozen=True)
@@ -58,6 +86,7 @@ def write_ledger(
     study: Study,
     data: str,
     only: Sequence[str] = (),
+    others: Sequence[tuple[Study, str]] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> Ledger:
     """Judge claims and write page, figures, tables and queries into ``<study>/ledger/``.
@@ -66,6 +95,7 @@ def write_ledger(
         study: an opened study.
         data: name of the data set on which accuracy is judged.
         only: ids of the claims; default all.
+        others: studies in which the same claims are judged again, with their data sets.
         tell: called with the id of each claim as its turn comes.
 
     Raises:
@@ -75,21 +105,31 @@ def write_ledger(
     if not any(one.evidence for one in judged):
         raise StoreError(
             f"cannot write a ledger of {study.folder}: it holds no records of any claim's experiments; "
-            f"{judged[0].claim.id} needs {commands(judged[0].claim)}."
+            f"{judged[0].claim.id} needs {' && '.join(commands(judged[0].claim))}."
         )
+    again = [
+        Again(
+            f"{other.name} ({name})",
+            {one.claim.id: one.word for one in entries(other, name, only, tell)},
+        )
+        for other, name in others
+    ]
     with replacing(study.folder / "ledger", "ledger") as folder:
         writer = Writer(study, folder)
         images = {}
-        for one in judged:
-            if one.evidence is None:
+        for entry in judged:
+            if entry.evidence is None:
                 continue
-            slug = one.claim.id
-            figure = one.evidence.draw()
+            slug = entry.claim.id
+            figure = entry.evidence.draw()
             style.save(figure, folder / "figures", slug)
             images[slug] = (_image(folder, slug), float(figure.get_figwidth()))
-            writer.table(slug, one.evidence.table)
-            writer.query(slug, one.queries)
-        writer.table("ledger", table(judged))
+            writer.table(slug, entry.evidence.table)
+            writer.query(slug, entry.queries)
+        verdicts = table(judged)
+        for one in again:
+            verdicts[one.name] = [one.words.get(name) or "" for name in verdicts["id"]]
+        writer.table("ledger", verdicts)
         families = [
             (name, [one for one in judged if one.claim.family == family])
             for family, name in FAMILY_NAMES.items()
@@ -99,6 +139,7 @@ def write_ledger(
             data=data,
             families=[(name, found) for name, found in families if found],
             counts={word: sum(one.word == word for one in judged) for word in WORDS},
+            again=again,
             missing=sum(one.word is None for one in judged),
             colours=VERDICT_COLOURS,
             images=images,
@@ -110,7 +151,7 @@ def write_ledger(
             provenance=provenance(study),
         )
         (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
-    return Ledger(study.folder / "ledger" / PAGE, judged)
+    return Ledger(study.folder / "ledger" / PAGE, judged, again)
 
 
 def picture(entry: Entry) -> Picture | None:

@@ -209,7 +209,16 @@ class MeanField:
                 )
 
     def _correlations(self, first: float) -> Array:
-        return correlations(self.phi, self.log_q, first, self.weight_variance, self.bias_variance)
+        if first not in self._correlations_from:
+            self._correlations_from[first] = correlations(
+                self.phi, self.log_q, first, self.weight_variance, self.bias_variance
+            )
+        return self._correlations_from[first]
+
+    @functools.cached_property
+    def _correlations_from(self) -> dict[float, Array]:
+        """What `_correlations` found: the spread at every layer asks for the same."""
+        return {}
 
     @property
     def settings(self) -> dict[str, Any]:

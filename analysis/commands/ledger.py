@@ -26,11 +26,15 @@ The commands that make the evidence, for a shell; further words go to each of th
   python -m analysis ledger --commands --only G1 | sh -e
   python -m analysis ledger --commands seed=100 name=ledger_again | sh -e
 
+Draw a ledger again from what is kept of it, its tables and ledger.json, without any records:
+  python -m analysis ledger --redraw outputs/reference/ledger
+
 What it makes, below <study>/ledger/:
   index.html           the table of verdicts, and a section a claim
   figures/             the figure of each claim as SVG and PNG
   tables/ledger.csv    the verdicts; tables/<claim>.csv the numbers behind each
   queries/             the SQL that finds the rows behind each
+  ledger.json          verdicts, tests and sentences, from which the page is drawn
 
 A claim whose experiments were not run is listed with the command that runs them. Accuracy is judged on
 mnist1d, or on the data set named behind the study's folder: outputs/mine:digits.
@@ -58,6 +62,7 @@ def run(words: Sequence[str]) -> int:
     parser = Arguments(HELP)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--commands", action="store_true")
+    parser.add_argument("--redraw", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--again", action="append", default=[])
     chosen = parser.parse_args(words)
@@ -73,6 +78,12 @@ def run(words: Sequence[str]) -> int:
                 )
         picked = [claim for claim in claims().values() if not only or claim.id in only]
         print("\n".join(commands(*picked, settings=chosen.words)))
+        return 0
+    if chosen.redraw is not None:
+        os.environ["MPLBACKEND"] = "agg"
+        from analysis.ledger.page import redraw
+
+        print(f"Ledger: {redraw(chosen.redraw, chosen.redraw).page.as_posix()}")
         return 0
     if len(chosen.words) != 1:
         raise SettingError(

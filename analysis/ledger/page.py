@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from analysis import style
 from analysis.claims import FAMILY_NAMES
 from analysis.frames import Study
+from analysis.ledger import kept
 from analysis.ledger.decision import WORDS, Outcome, Word
 from analysis.ledger.drawing import VERDICT_COLOURS
 from analysis.ledger.entries import Entry, commands, entries, table
@@ -114,44 +116,78 @@ def write_ledger(
         )
         for other, name in others
     ]
+    said = {
+        "name": study.name,
+        "data": data,
+        "again": [{"name": one.name, "words": one.words} for one in again],
+        "provenance": provenance(study),
+    }
     with replacing(study.folder / "ledger", "ledger") as folder:
         writer = Writer(study, folder)
-        images = {}
         for entry in judged:
-            if entry.evidence is None:
-                continue
-            slug = entry.claim.id
-            figure = entry.evidence.draw()
-            style.save(figure, folder / "figures", slug)
-            images[slug] = (_image(folder, slug), float(figure.get_figwidth()))
-            writer.table(slug, entry.evidence.table)
-            writer.query(slug, entry.queries)
+            if entry.evidence is not None:
+                writer.table(entry.claim.id, entry.evidence.table)
+                writer.query(entry.claim.id, entry.queries)
         verdicts = table(judged)
         for one in again:
             verdicts[one.name] = [one.words.get(name) or "" for name in verdicts["id"]]
         writer.table("ledger", verdicts)
-        families = [
-            (name, [one for one in judged if one.claim.family == family])
-            for family, name in FAMILY_NAMES.items()
-        ]
-        html = template("ledger.html").render(
-            name=study.name,
-            data=data,
-            families=[(name, found) for name, found in families if found],
-            counts={word: sum(one.word == word for one in judged) for word in WORDS},
-            again=again,
-            missing=sum(one.word is None for one in judged),
-            colours=VERDICT_COLOURS,
-            images=images,
-            pictures={one.claim.id: picture(one) for one in judged if one.deciding},
-            width=PICTURE,
-            commands=commands,
-            effect=effect,
-            number=number,
-            provenance=provenance(study),
-        )
-        (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
+        kept.write(folder, judged, said)
+        _render(folder)
     return Ledger(study.folder / "ledger" / PAGE, judged, again)
+
+
+def redraw(source: Path, place: Path) -> Ledger:
+    """Draw the figures and the page of a ledger that was kept, without its records.
+
+    Args:
+        source: the kept ledger's folder.
+        place: where the new one goes; may be the same.
+
+    Raises:
+        StoreError: there is no ledger, or it cannot be written.
+    """
+    kept.read(source)
+    with replacing(place, "ledger") as folder:
+        for inside in ("tables", "queries"):
+            shutil.copytree(source / inside, folder / inside, dirs_exist_ok=True)
+        shutil.copy(source / kept.FILE, folder)
+        judged, again = _render(folder)
+    return Ledger(place / PAGE, judged, again)
+
+
+def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
+    """Draw figures and page from what is kept in a folder."""
+    judged, said = kept.read(folder)
+    again = [Again(one["name"], one["words"]) for one in said["again"]]
+    images = {}
+    for entry in judged:
+        if entry.evidence is None:
+            continue
+        slug = entry.claim.id
+        figure = entry.claim.draw(entry.evidence.parts, entry.evidence.table)
+        style.save(figure, folder / "figures", slug)
+        images[slug] = (_image(folder, slug), float(figure.get_figwidth()))
+    families = [
+        (name, [one for one in judged if one.claim.family == family])
+        for family, name in FAMILY_NAMES.items()
+    ]
+    html = template("ledger.html").render(
+        **{key: said[key] for key in ("name", "data", "provenance")},
+        families=[(name, found) for name, found in families if found],
+        counts={word: sum(one.word == word for one in judged) for word in WORDS},
+        again=again,
+        missing=sum(one.word is None for one in judged),
+        colours=VERDICT_COLOURS,
+        images=images,
+        pictures={one.claim.id: picture(one) for one in judged if one.deciding},
+        width=PICTURE,
+        commands=commands,
+        effect=effect,
+        number=number,
+    )
+    (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
+    return judged, again
 
 
 def picture(entry: Entry) -> Picture | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,16 +14,22 @@ from matplotlib.figure import Figure
 from analysis import claims as registered
 from analysis.__main__ import main
 from analysis.frames import Study
-from analysis.ledger import decision, entries
+from analysis.ledger import decision, entries, kept
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
 from analysis.ledger.decision import Outcome
-from analysis.ledger.page import write_ledger
+from analysis.ledger.page import redraw, write_ledger
 from study.errors import StoreError
 from tests.claims import synthetic
 
 
 def outcome(p_for: float, p_against: float = 1.0) -> Outcome:
     return Outcome("the condition", 1.0, 0.5, 1.5, 10, p_for, p_against, 55.0, (0.0,))
+
+
+def picture(table: pd.DataFrame) -> Figure:
+    figure = Figure((4, 2))
+    figure.add_subplot().plot(table["seed"], table["value"])
+    return figure
 
 
 def claim(name: str, p_for: float, p_against: float = 1.0, absent: bool = False) -> Claim:
@@ -37,7 +43,6 @@ def claim(name: str, p_for: float, p_against: float = 1.0, absent: bool = False)
             pd.DataFrame({"seed": [0, 1], "value": [0.5, 1.5]}),
             20,
             f"It was {p_for} & <b>no more</b>.",
-            functools.partial(Figure, (4, 2)),
             "A picture.",
         )
 
@@ -50,6 +55,7 @@ def claim(name: str, p_for: float, p_against: float = 1.0, absent: bool = False)
         quantity="One number.",
         rule="Supported if above, refuted if below.",
         judge=judge,
+        draw=lambda _parts, table: picture(table),
         lessons={"supported": "It holds.", "refuted": "It does not.", "conditional": "In part."},
     )
 
@@ -64,6 +70,7 @@ def register(patch: pytest.MonkeyPatch, *made: Claim) -> None:
     known = {one.id: one for one in made}
     patch.setattr(entries, "claims", lambda: known)
     patch.setattr(registered, "claims", lambda: known)
+    patch.setattr(kept, "claims", lambda: known)
     patch.setattr(entries, "fixed_rules", lambda: {one.id: one.rule_hash for one in made})
 
 
@@ -121,6 +128,15 @@ def test_the_page_shows_every_claim_and_runs_nothing(
     bytes_of = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     write_ledger(study, "mnist1d", others=[(study, "mnist1d")])
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == bytes_of
+    # from what is kept, without the records
+    for inside in ("figures", "index.html"):
+        path = folder / inside
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    redraw(folder, folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == bytes_of
+    (folder / kept.FILE).write_text("{")
+    with pytest.raises(StoreError, match="missing or damaged"):
+        redraw(folder, folder)
 
 
 def test_a_verdict_that_changes_on_other_networks_is_told(

@@ -206,7 +206,7 @@ def _with_theory(
             for layer, value in enumerate(FORETOLD[quantity](one), start=1)
         ],
         columns=[*AXES, "predicted"],
-    )
+    ).astype({"depth": int, "layer": int, "predicted": float})
     if quantity in FROM_LAST:
         last = drawn.loc[drawn["layer"] == drawn["depth"] - 1, [*AXES[:3], "mean"]]
         told = told.merge(last, on=AXES[:3])

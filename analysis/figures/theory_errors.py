@@ -67,6 +67,8 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
         drawn = drawn[drawn["layer"] < deepest]
         drawn = drawn.assign(error=drawn["mean"] - drawn["predicted"], quantity=quantity.name)
         known = drawn[np.isfinite(drawn["error"])]
+        if known.empty:
+            continue
         worst = known.loc[known.groupby(AXES)["error"].apply(lambda one: one.abs().idxmax())]
         rows.append(worst.rename(columns={"mean": "measured"}))
     rows.append(_spreads(study, part))
@@ -90,7 +92,7 @@ def _spreads(study: Study, variant: Variant) -> pd.DataFrame:
             if (spread := one.spread(1)) > 0
         ],
         columns=[*AXES, "predicted"],
-    )
+    ).astype({"depth": int, "predicted": float})
     both = found.assign(measured=measured).merge(told, on=AXES)
     both = both.assign(error=both["measured"] - both["predicted"], quantity="spread")
     return both[np.isfinite(both["error"])]

@@ -16,6 +16,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import Colormap, SymLogNorm
 from matplotlib.figure import Figure
+from PIL import Image
 
 ACTIVATIONS = (
     "sigmoid",
@@ -199,7 +200,12 @@ def save(figure: Figure, folder: Path, slug: str) -> None:
         (folder / f"{slug}.svg").write_text(
             shortened(drawn.getvalue()), encoding="utf-8", newline="\n"
         )
-        figure.savefig(folder / f"{slug}.png", metadata={"Software": None})
+        pixels = io.BytesIO()
+        figure.savefig(pixels, format="png", pil_kwargs={"compress_level": 0})
+        # with 256 colours a third as large, and none is far from its own
+        image = Image.open(pixels).convert("RGB")
+        image = image.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        image.save(folder / f"{slug}.png", optimize=True)
     plt.close(figure)
 
 

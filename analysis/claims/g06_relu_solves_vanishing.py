@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pandas as pd
 
 from analysis.frames import Study
@@ -54,6 +56,7 @@ def judge(study: Study, data: str) -> Evidence:
         pd.concat([found.assign(part="start"), trained.assign(part="training")], ignore_index=True),
         len(found) + len(trained),
         said,
+        functools.partial(drawing.forest, parts, ""),
         f"Three questions at depth {DEPTH}, an estimate with its 95 % interval for each ordinary start, over "
         f"{found['seed'].nunique()} seeds: how many decades more of the gradient ReLU keeps than sigmoid "
         "(paired by seed), whether it keeps it within a factor of ten, and what it learns in 300 steps at its "
@@ -81,7 +84,6 @@ CLAIM = Claim(
         "are, refuted if all are refuted, else conditional, or inconclusive if a part is and none contradicts."
     ),
     judge=judge,
-    draw=lambda parts, _table: drawing.forest(parts, ""),
     lessons={
         "supported": "ReLU keeps the gradient through 32 layers with any ordinary start.",
         "conditional": "ReLU loses less than sigmoid; whether it keeps the gradient depends on the start.",

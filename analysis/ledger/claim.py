@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -42,6 +43,8 @@ class Evidence:
         table: the numbers behind the tests, one row a seed and condition, or a measurement.
         networks: how many networks were looked at; 0 for what is measured without any.
         said: what came out, in a sentence or two whose numbers are computed.
+        draw: draws the figure: a function of a module here with what it needs, ``functools.partial(draw,
+            table)``, so that it can be kept and drawn again; see `analysis.ledger.kept`.
         caption: of the figure: what is drawn, how many seeds, what to look for.
     """
 
@@ -49,6 +52,7 @@ class Evidence:
     table: pd.DataFrame
     networks: int
     said: str
+    draw: functools.partial[Figure]
     caption: str
 
     @property
@@ -88,7 +92,6 @@ class Claim:
         quantity: what is measured.
         rule: when it is supported, refuted or conditional, as fixed before anything was run.
         judge: takes a study's records and the data set's name and weighs them by the rule.
-        draw: draws the figure from the parts and from the table as it is kept, a CSV file.
         lessons: the one line to take away, by verdict.
         limits: where the set-up differs from the source, or the verdict does not reach.
         amendments: changes of the rule, the latest last.
@@ -102,7 +105,6 @@ class Claim:
     quantity: str
     rule: str
     judge: Callable[[Study, str], Evidence]
-    draw: Callable[[Sequence[Part], pd.DataFrame], Figure]
     lessons: Mapping[Word, str]
     limits: str = ""
     tasks: tuple[str, ...] = ()

@@ -165,7 +165,7 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
         if entry.evidence is None:
             continue
         slug = entry.claim.id
-        figure = entry.claim.draw(entry.evidence.parts, entry.evidence.table)
+        figure = entry.evidence.draw()
         style.save(figure, folder / "figures", slug)
         images[slug] = (_image(folder, slug), float(figure.get_figwidth()))
     families = [

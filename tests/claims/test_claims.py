@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from analysis.claims import FAMILIES, claims
+from analysis.ledger import kept
 from analysis.ledger.claim import NOTES, NoEvidence
 from analysis.ledger.decision import WORDS
 from analysis.ledger.entries import fixed_rules, rule_status
@@ -75,9 +76,11 @@ def test_a_claim_comes_out_as_its_records_say(name: str, truth: str, tmp_path: P
             if part.verdict.word == "inconclusive" and test.verdict == "inconclusive":
                 assert math.isnan(part.verdict.needed) or part.verdict.needed >= 2
     if truth == "supported":
-        # as it is drawn again from what is kept
-        evidence.table.to_csv(tmp_path / "table.csv", index=False, float_format="%.9g")
-        figure = claims()[name].draw(evidence.parts, pd.read_csv(tmp_path / "table.csv"))
+        # as it is drawn from what is kept
+        (tmp_path / "tables").mkdir()
+        frames = kept._Frames(name, tmp_path)
+        document = json.loads(json.dumps(kept._plain(frames.drawing(evidence.draw))))
+        figure = frames.drawn(kept._numbers(document))()
         assert isinstance(figure, Figure)
         assert evidence.said.endswith(".")
         assert evidence.caption.endswith(".")

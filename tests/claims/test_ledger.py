@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from analysis import claims as registered
 from analysis.__main__ import main
 from analysis.frames import Study
-from analysis.ledger import decision, entries, kept
+from analysis.ledger import decision, drawing, entries, kept
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
 from analysis.ledger.decision import Outcome
 from analysis.ledger.page import redraw, write_ledger
@@ -26,23 +26,19 @@ def outcome(p_for: float, p_against: float = 1.0) -> Outcome:
     return Outcome("the condition", 1.0, 0.5, 1.5, 10, p_for, p_against, 55.0, (0.0,))
 
 
-def picture(table: pd.DataFrame) -> Figure:
-    figure = Figure((4, 2))
-    figure.add_subplot().plot(table["seed"], table["value"])
-    return figure
-
-
 def claim(name: str, p_for: float, p_against: float = 1.0, absent: bool = False) -> Claim:
     def judge(study: Study, _data: str) -> Evidence:
         if absent:
             raise NoEvidence("the study holds none of its networks")
         study.asked.append(f"SELECT '{name}' AS claim FROM cells")
         tests = (outcome(p_for, p_against),)
+        table = pd.DataFrame({"seed": [0, 1], "value": [0.5, 1.5], "activation": "relu"})
         return Evidence(
             (Part("", tests, decision.for_every(tests), "decades"),),
-            pd.DataFrame({"seed": [0, 1], "value": [0.5, 1.5]}),
+            table,
             20,
             f"It was {p_for} & <b>no more</b>.",
+            functools.partial(drawing.lines, table, "seed", "value", "a number", "activation"),
             "A picture.",
         )
 
@@ -55,7 +51,6 @@ def claim(name: str, p_for: float, p_against: float = 1.0, absent: bool = False)
         quantity="One number.",
         rule="Supported if above, refuted if below.",
         judge=judge,
-        draw=lambda _parts, table: picture(table),
         lessons={"supported": "It holds.", "refuted": "It does not.", "conditional": "In part."},
     )
 

@@ -156,8 +156,8 @@ class _Frames:
             pairs = [[self._kept(key), self._kept(one)] for key, one in value.items()]
             return {"kind": "dict", "pairs": pairs}
         if isinstance(value, tuple | list | np.ndarray):
-            kind = "array" if isinstance(value, np.ndarray) else type(value).__name__
-            return {"kind": kind, "items": [self._kept(one) for one in value]}
+            name = "array" if isinstance(value, np.ndarray) else type(value).__name__
+            return {"kind": name, "items": [self._kept(one) for one in value]}
         return value
 
     def _made(self, found: Any) -> Any:

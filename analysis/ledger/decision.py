@@ -123,7 +123,7 @@ def below(label: str, values: ArrayLike, margin: float, against: float | None = 
     found = above(label, -_finite(label, values), -margin, lower)
     return replace(
         found,
-        estimate=-found.estimate,
+        estimate=0.0 - found.estimate,
         low=-found.high,
         high=-found.low,
         margins=tuple(sorted(-one for one in found.margins)),
@@ -143,6 +143,59 @@ def within(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
     needed = seeds_needed(abs(inside), _std(numbers))
     return Outcome(
         label, estimate, left, right, len(numbers), p_for, p_against, needed, (low, high)
+    )
+
+
+def outside(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
+    """Test that a mean over seeds lies beyond one of two margins; `within_ranked`, turned round."""
+    found = within_ranked(label, values, low, high)
+    return replace(found, p_for=found.p_against, p_against=found.p_for)
+
+
+def above_ranked(label: str, values: ArrayLike, margin: float) -> Outcome:
+    """Test as `above` where all numbers are finite, else that their median exceeds the margin.
+
+    By the sign test, for which an infinite number is above or below as any other; NaN counts for neither
+    side. The interval of the median is that of order statistics.
+    """
+    numbers = np.asarray(values, dtype=float)
+    if np.isfinite(numbers).all():
+        return above(label, numbers, margin)
+    found = more_often(label, np.nan_to_num(numbers - margin, nan=0.0))
+    ranked = np.sort(numbers[~np.isnan(numbers)])
+    if not len(ranked):
+        return replace(found, estimate=math.nan, low=-math.inf, high=math.inf, margins=(margin,))
+    # the k-th number from either end: a number below the median so often is rarer than 2.5 %
+    cut = int(stats.binom.ppf(0.025, len(ranked), 0.5)) - 1
+    low, high = (ranked[cut], ranked[-1 - cut]) if cut >= 0 else (-math.inf, math.inf)
+    return replace(
+        found, estimate=_middle(ranked), low=float(low), high=float(high), margins=(margin,)
+    )
+
+
+def below_ranked(label: str, values: ArrayLike, margin: float) -> Outcome:
+    """Test as `below` where all numbers are finite, else their median; `above_ranked`, mirrored."""
+    found = above_ranked(label, -np.asarray(values, dtype=float), -margin)
+    return replace(
+        found, estimate=0.0 - found.estimate, low=-found.high, high=-found.low, margins=(margin,)
+    )
+
+
+def within_ranked(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
+    """Test as `within` where all numbers are finite, else that their median lies between the margins.
+
+    By two one-sided sign tests, as in `above_ranked`.
+    """
+    numbers = np.asarray(values, dtype=float)
+    if np.isfinite(numbers).all():
+        return within(label, numbers, low, high)
+    over, under = above_ranked(label, numbers, low), below_ranked(label, numbers, high)
+    return replace(
+        over,
+        p_for=max(over.p_for, under.p_for),
+        p_against=min(1.0, 2 * min(over.p_against, under.p_against)),
+        needed=max(over.needed, under.needed),
+        margins=(low, high),
     )
 
 
@@ -334,6 +387,13 @@ def _interval(numbers: np.ndarray, level: float) -> tuple[float, float, float]:
         return mean, -math.inf, math.inf
     half = stats.t.ppf(0.5 + level / 2, len(numbers) - 1) * _std(numbers) / math.sqrt(len(numbers))
     return mean, mean - float(half), mean + float(half)
+
+
+def _middle(ranked: np.ndarray) -> float:
+    """Return the median of sorted numbers; between infinities of both signs there is none."""
+    low, high = ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2]
+    with np.errstate(invalid="ignore"):
+        return float(low if low == high else (low + high) / 2)
 
 
 def _std(numbers: np.ndarray) -> float:

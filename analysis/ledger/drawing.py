@@ -141,7 +141,7 @@ def lines(
         for panel, axis in zip(panels, axes[0], strict=True):
             part = table if across is None else table[table[across].astype(str) == panel]
             for group in groups:
-                _line(
+                line(
                     axis,
                     part[part[colour] == group],
                     x,
@@ -178,7 +178,7 @@ def _ordered(values: pd.Series, column: str) -> list[Any]:
     return sorted(values.unique()) if known is None else in_order(values, known)
 
 
-def _line(axis: Axes, part: pd.DataFrame, x: str, y: str, colour: str, marker: str) -> None:
+def line(axis: Axes, part: pd.DataFrame, x: str, y: str, colour: str, marker: str) -> None:
     if part.empty:
         return
     rows = [(place, student_interval(group[y])) for place, group in part.groupby(x)]

@@ -128,7 +128,9 @@ def _deciding(evidence: Evidence) -> tuple[Outcome, float, str]:
     Of several parts that all had to come out as they did, the weakest.
     """
     word = evidence.word
-    same = [part for part in evidence.parts if part.verdict.word == word] or list(evidence.parts)
+    same = [part for part in evidence.parts if part.verdict.word == word]
+    # supported and refuted parts make a conditional claim: what is open is not what it hangs on
+    same = same or [part for part in evidence.parts if part.verdict.word != "inconclusive"]
     part = max(same, key=lambda one: one.verdict.p)
     return part.verdict.deciding, part.verdict.p, part.unit
 

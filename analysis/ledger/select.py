@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -115,6 +116,31 @@ def networks(
 CONDITION = ("activation", "init", "depth")
 
 
+def whole(found: pd.DataFrame, **axes: Sequence[Any]) -> pd.DataFrame:
+    """Return networks if there are some of every combination of these values of their columns.
+
+    A rule speaks of all of them: what an interrupted run left out must not pass as not contradicting it.
+
+    Raises:
+        NoEvidence: a combination has no network.
+    """
+    known = set(found[list(axes)].itertuples(index=False, name=None))
+    lacking = [values for values in itertools.product(*axes.values()) if values not in known]
+    if lacking:
+        first = ", ".join(f"{key}={one}" for key, one in zip(axes, lacking[0], strict=True))
+        raise NoEvidence(f"the study lacks {len(lacking)} of its conditions, such as {first}")
+    return found
+
+
+def linear_level(study: Study, data: str, steps: int) -> float:
+    """Return the mean test score of a linear model trained as long, at its best rate; NaN without one."""
+    chosen = where(activation="identity", init="xavier_normal", depth=1, steps=steps, data=data)
+    try:
+        return float(tuned(study, chosen)["score"].mean())
+    except NoEvidence:
+        return math.nan
+
+
 def tuned(
     study: Study,
     condition: str,
@@ -171,7 +197,7 @@ def ways(study: Study, found: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``found`` with ``ratio`` (log10 of the signal gradient in the first over the last hidden layer; −inf
         where nothing arrives) and ``slope`` (least squares over the hidden layers, decades per layer from
-        output towards input, NaN below three layers or where one has none).
+        output towards input; −inf where nothing arrives, NaN below three layers or where one has none).
     """
     hidden = layers(study, found["cell"], "signal_grad_rms", "step = 0")
     depth = hidden["cell"].map(found.set_index("cell")["depth"])
@@ -184,6 +210,8 @@ def ways(study: Study, found: pd.DataFrame) -> pd.DataFrame:
         slope = math.nan
         if len(values) >= 3 and np.isfinite(values).all():
             slope = -float(np.polyfit(places, values, 1)[0])
+        elif len(values) >= 3 and values[0] == -math.inf and np.isfinite(values[-1]):
+            slope = -math.inf
         with np.errstate(invalid="ignore"):
             rows[cell] = (values[0] - values[-1], slope)
     return found.assign(

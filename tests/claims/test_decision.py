@@ -15,16 +15,20 @@ from analysis.ledger.decision import (
     POWER,
     Outcome,
     above,
+    above_ranked,
     below,
+    below_ranked,
     exactly,
     for_every,
     for_some,
     holm,
     more_often,
+    outside,
     seeds_needed,
     share_above,
     together,
     within,
+    within_ranked,
 )
 
 samples = st.lists(st.floats(-100, 100).map(lambda one: round(one, 3)), min_size=2, max_size=30)
@@ -105,6 +109,44 @@ def test_a_share_is_tested_by_the_exact_binomial() -> None:
     found = share_above("", [True] * 9 + [False], 0.5)
     assert found.p_for == stats.binomtest(9, 10, 0.5, alternative="greater").pvalue
     assert found.estimate == 0.9
+
+
+def test_outside_is_within_turned_round() -> None:
+    far = np.array([0.4, 0.6, 0.5, 0.45, 0.55])
+    for values in (far, -far):
+        assert outside("", values, -0.1, 0.1).verdict == "supported"
+        assert within("", values, -0.1, 0.1).verdict == "refuted"
+    assert outside("", far - 0.5, -0.5, 0.5).verdict == "refuted"
+
+
+def test_what_is_not_finite_is_ranked_and_nan_is_on_no_side() -> None:
+    values = np.arange(1.0, 11.0)
+    assert above_ranked("", values, 0.5) == above("", values, 0.5)
+    assert below_ranked("", values, 0.5) == below("", values, 0.5)
+    assert within_ranked("", values, 0.5, 11) == within("", values, 0.5, 11)
+    up = above_ranked("", [*values[:-1], math.inf], 0.5)
+    assert up.p_for == pytest.approx(0.5**10)
+    assert (up.estimate, up.low, up.high) == (5.5, 2.0, 9.0)
+    assert below_ranked("", [*values[:-1], math.inf], 0.5).verdict == "refuted"
+    lost = [-math.inf] * 6 + [-3.0] * 4
+    down = below_ranked("", lost, -1)
+    assert (down.verdict, down.estimate, down.margins) == ("supported", -math.inf, (-1,))
+    assert within_ranked("", lost, -1, 1).verdict == "refuted"
+    assert within_ranked("", [0.0] * 9 + [math.inf], -1, 1).verdict == "supported"
+    unknown = above_ranked("", [math.nan] * 10, 0)
+    assert (unknown.verdict, unknown.needed) == ("inconclusive", math.inf)
+    assert above_ranked("", [1.0] * 8 + [math.nan] * 2, 0).p_for == pytest.approx(0.5**8)
+    assert above_ranked("", [1.0, math.inf], 0).low == -math.inf
+
+
+@given(st.integers(6, 40))
+def test_the_interval_of_a_median_covers_what_it_says(count: int) -> None:
+    found = above_ranked("", [*map(float, range(count - 1)), math.inf], 0.0)
+    cut = int(found.low)
+    if math.isfinite(found.low):
+        # outside when at most `cut` numbers are on one side of the median
+        assert 1 - 2 * stats.binom.cdf(cut, count, 0.5) >= 0.95
+        assert 1 - 2 * stats.binom.cdf(cut + 1, count, 0.5) < 0.95
 
 
 def one(word: str, label: str = "") -> Outcome:

@@ -10,7 +10,7 @@ tests against a margin that the rule names.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -260,6 +260,57 @@ def exactly(label: str, holds: Sequence[bool] | np.ndarray, estimate: float = ma
         label, value, value, value, len(holds),
         0.0 if every else 1.0, 1.0 if every or none else 0.0,
     )  # fmt: skip
+
+
+def settled(label: str, holds: ArrayLike, estimate: float = math.nan) -> Outcome:
+    """Return the test of what is exact where some cases may be unknown, as NaN.
+
+    One counterexample is enough against it; what is not known in every case is not supported.
+
+    Args:
+        label: the condition.
+        holds: 1 where it holds, 0 where it does not, NaN where that is not known.
+        estimate: what to show; default the share of cases in which it is known to hold.
+    """
+    numbers = np.asarray(holds, dtype=float)
+    share = float(np.mean(numbers == 1)) if len(numbers) else 0.0
+    value = share if math.isnan(estimate) else estimate
+    known = numbers[~np.isnan(numbers)]
+    decisive = known == 1 if len(known) == len(numbers) or not known.all() else known[:0] == 1
+    return replace(exactly(label, decisive, value), seeds=len(numbers))
+
+
+def both(label: str, tests: Sequence[Outcome]) -> Outcome:
+    """Return the test that several things hold at once in a condition.
+
+    For it the largest p, since each must pass; against it the smallest, times their number. Estimate and
+    interval are those of the test that decides.
+    """
+    p_for = max(one.p_for for one in tests)
+    p_against = min(1.0, len(tests) * min(one.p_against for one in tests))
+    if p_against <= LEVEL:
+        deciding = min(tests, key=lambda one: one.p_against)
+    else:
+        deciding = max(tests, key=lambda one: one.p_for)
+    needed = max((one.needed for one in tests if one.p_for > LEVEL), default=deciding.needed)
+    return replace(deciding, label=label, p_for=p_for, p_against=p_against, needed=needed)
+
+
+def pseudo_values(statistic: Callable[[np.ndarray], float], values: ArrayLike) -> np.ndarray:
+    """Return the jackknife's pseudo-values of a statistic that is one number of all seeds, one a seed.
+
+    n times the statistic of all less n − 1 times that of all but one. Student's t on them tests what is no
+    mean, such as the logarithm of a ratio of spreads. Sources: Tukey 1958; Miller 1968, Annals of
+    Mathematical Statistics 39, for spreads.
+
+    Args:
+        statistic: called with ``values`` and with these less a seed.
+        values: ``[seed, …]``.
+    """
+    numbers = np.asarray(values, dtype=float)
+    count, every = len(numbers), statistic(numbers)
+    rest = [statistic(np.delete(numbers, place, axis=0)) for place in range(count)]
+    return count * every - (count - 1) * np.array(rest)
 
 
 def for_every(tests: Sequence[Outcome]) -> Verdict:

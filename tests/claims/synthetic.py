@@ -33,6 +33,7 @@ class Invented:
         scores: ``final_…`` columns and others of ``cells``.
         curves: gives the columns of ``curves`` at a step.
         steps: probe steps; default the start, and the end where it is trained.
+        curve_steps: steps that ``curves`` has; default the probe steps.
         status: as in the records.
     """
 
@@ -42,6 +43,7 @@ class Invented:
     scores: dict[str, Any] = field(default_factory=dict)
     curves: Callable[[int], dict[str, float]] = lambda _step: {}
     steps: Sequence[int] = ()
+    curve_steps: Sequence[int] = ()
     status: str = "ok"
 
 
@@ -76,8 +78,9 @@ def study(
         cells.append(cell)
         tables["cells"].append(_cell_row(cell, one))
         steps = one.steps or sorted({0, cell.settings["steps"]})
-        for step in steps:
+        for step in one.curve_steps or steps:
             tables["curves"].append({"cell": cell.id, "step": step, **one.curves(step)})
+        for step in steps:
             for layer in range(1, cell.settings["depth"] + 1):
                 tables["layers"].append(_layer_row(cell, one, layer, step))
     if cells:

@@ -1,0 +1,166 @@
+"""I2: units of a layer that start with equal weights stay equal."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import layout, style
+from analysis.frames import Study
+from analysis.ledger import decision
+from analysis.ledger.claim import Claim, Evidence, Part
+from analysis.ledger.dots import looks_of
+from analysis.ledger.select import layers, networks, where, whole
+from analysis.words import joined
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
+
+STEPS = 100
+
+TOLERANCE = 1e-5
+"""Of their norm, up to which two units' weights count as equal: that of ``twin_units``."""
+
+MOVED = 10 * TOLERANCE
+"""Of its norm a layer must have gone at least, or staying equal says nothing."""
+
+
+def judge(study: Study, data: str) -> Evidence:
+    """Count units that differ after training, in networks that moved."""
+    chosen = where(
+        activation=ACTIVATIONS, init="constant", init__value=0.1, depth=3, steps=STEPS, data=data
+    )
+    found = whole(networks(study, chosen), activation=ACTIVATIONS)
+    table = _layers(study, found)
+    alike = table.groupby("cell").agg(
+        alike=("alike", lambda one: one.min(skipna=False)), path=("path", "max")
+    )
+    holds = (alike["alike"] == 1).astype(float)
+    # a network that stayed where it was, or whose units are not known, says nothing
+    holds = holds.mask(alike["alike"].isna() | ~(alike["path"] >= MOVED))
+    tests = [
+        decision.settled(activation, found[found["activation"] == activation]["cell"].map(holds))
+        for activation in ACTIVATIONS
+    ]
+    went = table.groupby("activation")["path"].max()
+    same = [test.label for test in tests if test.verdict == "supported"]
+    said = (
+        f"After {STEPS} updates all units of a layer still have the same weights with "
+        f"{joined(same) or 'no activation'}, to {TOLERANCE:g} of their norm. In that time the layer that "
+        "moved most went "
+        + joined([f"{went[one]:.2g} of its norm with {one}" for one in ACTIVATIONS])
+        + "."
+    )
+    return Evidence(
+        (Part("", tuple(tests), decision.for_every(tests), "of networks keep their units equal"),),
+        table,
+        len(found),
+        said,
+        functools.partial(_figure, table),
+        f"Every hidden layer of {len(found)} networks after {STEPS} updates, all weights 0.1 at the start: "
+        "how far its weights went, and the share of its units that still have the same weights. All at 100 % "
+        "and right of the dashed line: they learnt, and stayed one unit. A cross at the left edge is a layer "
+        "that never moved.",
+    )
+
+
+def _layers(study: Study, found: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a network and hidden layer: ``alike``, the share of units that are one, and ``path``.
+
+    The path is the sum of the norms of all updates, by the trapezoid rule over the probe steps, by the norm
+    of the weights at the start.
+    """
+    rows = layers(study, found["cell"], "twin_units, weight_norm, update_norm", "true")
+    rows = rows.merge(found[["cell", "activation", "depth", "seed"]], on="cell")
+    rows = rows[rows["layer"] < rows["depth"]]
+    made = []
+    for (cell, layer), part in rows.groupby(["cell", "layer"]):
+        first, last = part.iloc[0], part.iloc[-1]
+        steps, updates = part["step"].to_numpy(), part["update_norm"].to_numpy(float, copy=True)
+        # the last step has no next update
+        updates[-1] = updates[-2]
+        made.append(
+            {
+                "cell": cell,
+                "activation": first["activation"],
+                "seed": first["seed"],
+                "layer": layer,
+                "alike": (last["twin_units"] + 1) / last["units"],
+                "path": np.trapezoid(updates, steps) / first["weight_norm"],
+            }
+        )
+    return pd.DataFrame(made)
+
+
+def _figure(table: pd.DataFrame) -> Figure:
+    looks = looks_of(ACTIVATIONS)
+    known = table[np.isfinite(table["path"]) & (table["path"] > 0)]
+    with style.house_style():
+        figure, axes = layout.panel_grid([""], [""], (5.4, 2.3), left=0.75)
+        axis = axes[0, 0]
+        for name, (colour, marker) in looks.items():
+            part = known[known["activation"] == name]
+            axis.plot(
+                part["path"], part["alike"], marker, color=colour, markersize=7, alpha=0.6,
+                markeredgecolor="white", markeredgewidth=0.5, linestyle="none",
+            )  # fmt: skip
+            still = table[(table["activation"] == name) & (table["path"] == 0)]
+            axis.plot(
+                np.full(len(still), 0.01), still["alike"], "x", color=style.FAULT,
+                transform=axis.get_yaxis_transform(), clip_on=False,
+            )  # fmt: skip
+        axis.axvline(MOVED, color="black", linestyle="--", linewidth=0.9)
+        axis.set_xscale("log")
+        axis.set_xlim(min(MOVED / 10, known["path"].min() / 3 if len(known) else 1), None)
+        axis.set_ylim(-0.04, 1.08)
+        axis.yaxis.set_major_formatter(style.percent())
+        axis.set_xlabel("way of the layer's weights in training, by their norm at the start")
+        axis.set_ylabel("units that are all alike")
+        handles = [
+            Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=7, label=name)
+            for name, (colour, marker) in looks.items()
+        ]
+        handles.append(
+            Line2D(
+                [], [], color="black", linestyle="--", linewidth=0.9, label="moved enough to tell"
+            )
+        )
+        layout.legend_above(figure, handles)
+    return figure
+
+
+CLAIM = Claim(
+    id="I2",
+    sentence="Units of a layer that start with equal weights stay equal in training.",
+    notes=(),
+    says=(
+        "Beyond the notes: 002 asks for starts that are not all 0 and does not say why another constant "
+        "would not do."
+    ),
+    experiments=("ledger_equal",),
+    quantity=(
+        "Units of a hidden layer whose incoming weights and bias are those of an earlier unit, up to 1e-5 of "
+        "their norm, after 100 updates; and the way of the layer's weights until then: the sum of the norms "
+        "of all updates (trapezoid rule over the probe steps) by the norm of the weights at the start."
+    ),
+    rule=(
+        "Sigmoid, tanh and ReLU, depth 3, every weight 0.1, rate 0.1, ten seeds each. For an activation it "
+        "holds if in every seed and hidden layer all units but one have such an earlier unit, and fails if a "
+        "seed has a layer in which one differs; a network none of whose hidden layers went at least 1e-4 of "
+        "its norm, or whose units are not known, counts for neither and leaves it open. Supported if it holds "
+        "for every activation, refuted if it fails for some and holds for none, conditional if both occur."
+    ),
+    judge=judge,
+    lessons={
+        "supported": "Units that start equal stay equal: such a layer is one unit, however wide.",
+        "conditional": "Units that start equal stay equal with some activations and come apart with others.",
+        "refuted": "Units that start equal come apart in training.",
+    },
+    limits=(
+        "Equal to 1e-5: rounding in float32 may drive units apart later. Without dropout, which would tell "
+        "them apart."
+    ),
+)

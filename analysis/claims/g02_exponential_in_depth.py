@@ -146,15 +146,16 @@ CLAIM = Claim(
         "itself leaves (1e-12 added to both)."
     ),
     rule=(
-        "Sigmoid, tanh and ReLU with torch_default, xavier_normal, he_normal and orthogonal, ten seeds. Two "
-        "parts, each supported if it holds in all twelve conditions (intersection-union at 5 %), refuted if it "
-        "fails in some (Holm) and holds in none (Holm), conditional if both occur. First, the mean slope lies "
-        "beyond ±0.03 decades per layer (one-sided t-tests, twice the p of the nearer side); against it "
-        "stands one within (two one-sided t-tests). Second, the line in depth leaves less than the line in "
-        "log depth: mean of the logarithm above 0 (t-test; below 0 stands against it). Where a "
-        "seed's ratio is not finite sign tests of the median replace the t-tests; nothing arriving (−∞) counts "
-        "as beyond in the first part, and for neither side in the second. The claim is supported or refuted if both parts are, else conditional, or "
-        "inconclusive if a part is and nothing contradicts. Expected: tanh with xavier_normal is a power law."
+        "Sigmoid, tanh and ReLU with torch_default, xavier_normal, he_normal and orthogonal, ten seeds. "
+        "Two parts, each supported if it holds in all twelve conditions (intersection-union at 5 %), "
+        "refuted if it fails in some (Holm) and holds in none (Holm), conditional if both occur. First, "
+        "the mean slope lies beyond ±0.03 decades per layer (one-sided t-tests, twice the p of the nearer "
+        "side); against it stands one within (two one-sided t-tests). Second, the line in depth leaves "
+        "less than the line in log depth: mean of the logarithm above 0 (t-test; below 0 stands against "
+        "it). Where a seed's ratio is not finite sign tests of the median replace the t-tests; nothing "
+        "arriving (−∞) counts as beyond in the first part, and for neither side in the second. The claim "
+        "is supported or refuted if both parts are, else conditional, or inconclusive if a part is and "
+        "nothing contradicts. Expected: tanh with xavier_normal is a power law."
     ),
     judge=judge,
     lessons={

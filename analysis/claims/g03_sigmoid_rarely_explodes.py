@@ -164,4 +164,4 @@ CLAIM = Claim(
         "Dense networks of width 64 with normal weights and biases of 0 on the map. A ratio above 1 is called "
         "exploding however little it is above."
     ),
-)  # fmt: skip
+)

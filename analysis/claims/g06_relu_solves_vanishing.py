@@ -67,8 +67,9 @@ def judge(study: Study, data: str) -> Evidence:
         functools.partial(drawing.forest, parts, ""),
         f"Three questions at depth {DEPTH}, an estimate with its 95 % interval for each ordinary start, over "
         f"{found['seed'].nunique()} seeds: how many decades more of the gradient ReLU keeps than sigmoid "
-        "(paired by seed), whether it keeps it within a factor of ten, and what it learns in 200 steps at its best "
-        f"rate ({int((trained['status'] == 'diverged').sum())} networks diverged and count as chance).",
+        "(paired by seed), whether it keeps it within a factor of ten, and what it learns in "
+        f"{STEPS} steps at its best rate ({int((trained['status'] == 'diverged').sum())} networks diverged and "
+        "count as chance).",
     )
 
 
@@ -76,8 +77,10 @@ CLAIM = Claim(
     id="G6",
     sentence="ReLU solves the vanishing gradient.",
     notes=("000", "001", "003", "004"),
-    says="Note 000 lists it as ReLU's first advantage; 001 says that ReLU is used now and solved it; 003 calls it the "
-    "function that will, and 004 says that its gradient stays 1 however large the input is.",
+    says=(
+        "Note 000 lists it as ReLU's first advantage; 001 says that ReLU is used now and solved it; 003 calls "
+        "it the function that will, and 004 says that its gradient stays 1 however large the input is."
+    ),
     experiments=("ledger_start", "ledger_training"),
     quantity=(
         "log10 of the signal gradient in the first over the last hidden layer at step 0, depth 32, ReLU less "

@@ -99,4 +99,4 @@ CLAIM = Claim(
         "refuted": "tanh does not vanish with ordinary starts, nor does it keep more than sigmoid.",
     },
     limits="Dense networks of width 64 before training; saturation in training is another claim.",
-)  # fmt: skip
+)

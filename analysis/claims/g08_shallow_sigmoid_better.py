@@ -125,7 +125,7 @@ CLAIM = Claim(
         "refuted": "Sigmoid networks of two or three layers do not do well, nor deeper ones worse.",
     },
     limits=(
-        "200 steps of plain SGD with rates up to 1: what learns slowly counts as not learnt. \"Well\" is 10 "
+        '200 steps of plain SGD with rates up to 1: what learns slowly counts as not learnt. "Well" is 10 '
         "points above chance, not a good score; a linear model's is drawn beside."
     ),
-)  # fmt: skip
+)

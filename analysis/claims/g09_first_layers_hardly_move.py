@@ -64,7 +64,7 @@ def judge(study: Study, data: str) -> Evidence:
     said = (
         "In the first updates the first hidden layer moves, relative to its weights, by "
         + ", ".join(
-            f"10^{signed(medians.min()[name], '+')} to 10^{signed(medians.max()[name], '+')} ({name})"
+            f"{_factor(medians.min()[name])} to {_factor(medians.max()[name])} ({name})"
             for name in ACTIVATIONS
             if name in medians.groups
         )
@@ -80,10 +80,14 @@ def judge(study: Study, data: str) -> Evidence:
         f"Relative update ‖ΔW‖/‖W‖ by hidden layer, summed over the probe steps up to {LAST_STEP}, each "
         "condition at the rate that tuning seeds choose: median over "
         f"{found['seed'].nunique()} seeds. A line that falls to the left is a network whose first layers stay "
-        "behind; red crosses at the lower edge stand for layers of which in half of the seeds or more no "
+        "behind; crosses at the lower edge stand for layers of which in half of the seeds or more no "
         "weight changed (rounding in float32 swallowed the update). ReLU is for comparison. "
         f"{int((found['status'] == 'diverged').sum())} networks diverged.",
     )
+
+
+def _factor(decades: float) -> str:
+    return "0" if decades == -np.inf else f"10^{signed(decades, '+')}"
 
 
 def moved(study: Study, found: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +120,7 @@ def draw(found: pd.DataFrame, moves: pd.DataFrame) -> Figure:
                     )  # fmt: skip
                     gone = part[part == 0]
                     axis.plot(
-                        gone.index, [0.02 + 0.03 * place] * len(gone), "x", color=style.FAULT,
+                        gone.index, [0.02 + 0.03 * place] * len(gone), "x", color=colours[init],
                         markersize=3.5, transform=axis.get_xaxis_transform(), clip_on=False,
                     )  # fmt: skip
                 axis.set_yscale("log")
@@ -128,7 +132,7 @@ def draw(found: pd.DataFrame, moves: pd.DataFrame) -> Figure:
             Line2D([], [], color=colours[one], marker=markers[one], label=one) for one in ORDINARY
         ]
         handles.append(
-            Line2D([], [], color=style.FAULT, marker="x", linestyle="none", label="none changed")
+            Line2D([], [], color="black", marker="x", linestyle="none", label="none changed")
         )
         layout.legend_above(figure, handles)
     return figure
@@ -164,7 +168,7 @@ CLAIM = Claim(
         "refuted": "The first layers of sigmoid and tanh networks are not ten times slower than the last.",
     },
     limits=(
-        "A tenth is our reading of \"hardly\". A network that learns nothing at any rate of the list has a best "
+        'A tenth is our reading of "hardly". A network that learns nothing at any rate of the list has a best '
         "rate by chance: then this says how it stood still."
     ),
-)  # fmt: skip
+)

@@ -96,7 +96,7 @@ def g4(truth: str) -> list[Invented]:
                     reached += noise(f"g4 {mend} {rate}", 0.003)[seed]
                 elif rate == 0.01:
                     reached = 0.9
-                lost = plain and rate == 0.1 and activation == "relu"
+                lost = rate == 0.1 and (activation == "relu" if plain else truth == "refuted")
                 scores = {
                     f"final_{split}_accuracy": math.nan if lost else reached
                     for split in ("train", "validation", "test")

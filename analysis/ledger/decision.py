@@ -313,6 +313,63 @@ def pseudo_values(statistic: Callable[[np.ndarray], float], values: ArrayLike) -
     return count * every - (count - 1) * np.array(rest)
 
 
+def median_above(label: str, values: ArrayLike, margin: float) -> Outcome:
+    """Test that a median over seeds exceeds a margin: the sign test, with its interval.
+
+    For ratios of times, of which some are censored: infinite numbers have their place in the order. NaN, such
+    as the ratio of two networks that never arrive, and what equals the margin count for neither side.
+
+    Args:
+        label: the condition.
+        values: one number a seed.
+        margin: what the median must exceed, or stay below to stand against the claim.
+    """
+    numbers = np.asarray(values, dtype=float)
+    found = more_often(label, np.nan_to_num(np.sign(numbers - margin), nan=0.0))
+    known = np.sort(numbers[~np.isnan(numbers)])
+    if not len(known):
+        return replace(found, estimate=math.nan, low=-math.inf, high=math.inf, margins=(margin,))
+    # as many as may lie beyond either end with a probability of 2.5 %
+    beyond = int(stats.binom.ppf(0.025, len(known), 0.5))
+    low, high = -math.inf, math.inf
+    if beyond > 0:
+        low, high = float(known[beyond - 1]), float(known[len(known) - beyond])
+    return replace(found, estimate=float(np.median(known)), low=low, high=high, margins=(margin,))
+
+
+def ratio_above(
+    label: str, ratios: ArrayLike, margin: float, against: float | None = None
+) -> Outcome:
+    """Test that a geometric mean of ratios exceeds a margin: `above` on logarithms, told as ratios.
+
+    Raises:
+        ValueError: a ratio is not positive and finite.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.asarray(ratios, dtype=float))
+    found = above(label, logs, math.log(margin), None if against is None else math.log(against))
+    return replace(
+        found,
+        estimate=math.exp(found.estimate),
+        low=math.exp(found.low),
+        high=math.exp(found.high) if found.high < math.inf else math.inf,
+        margins=tuple(math.exp(one) for one in found.margins),
+    )
+
+
+def all_zero(label: str, sizes: ArrayLike) -> Outcome:
+    """Return the test that sizes are 0, each of them exactly; NaN is no 0 and no other number either.
+
+    The estimate is the largest of them, infinite where none is known.
+    """
+    numbers = np.asarray(sizes, dtype=float)
+    known = numbers[~np.isnan(numbers)]
+    found = exactly(label, known == 0, float(known.max()) if len(known) else math.inf)
+    if len(known) < len(numbers) and found.p_for <= LEVEL:
+        found = replace(found, p_for=1.0)
+    return replace(found, seeds=len(numbers))
+
+
 def for_every(tests: Sequence[Outcome]) -> Verdict:
     """Return the verdict of a claim that must hold in every condition.
 
@@ -352,6 +409,17 @@ def for_some(tests: Sequence[Outcome]) -> Verdict:
         return _verdict("refuted", weakest, weakest.p_against, tests, [], failed)
     place = min(range(len(tests)), key=lambda at: corrected[at])
     return _verdict("inconclusive", tests[place], corrected[place], tests, [], failed)
+
+
+def opposite(verdict: Verdict) -> Verdict:
+    """Return the verdict of the contrary claim."""
+    words: dict[Word, Word] = {"supported": "refuted", "refuted": "supported"}
+    return replace(
+        verdict,
+        word=words.get(verdict.word, verdict.word),
+        supported=verdict.refuted,
+        refuted=verdict.supported,
+    )
 
 
 def together(verdicts: Sequence[Verdict]) -> Word:

@@ -16,14 +16,18 @@ from analysis.ledger.decision import (
     Outcome,
     above,
     above_ranked,
+    all_zero,
     below,
     below_ranked,
     exactly,
     for_every,
     for_some,
     holm,
+    median_above,
     more_often,
+    opposite,
     outside,
+    ratio_above,
     seeds_needed,
     share_above,
     together,
@@ -147,6 +151,61 @@ def test_the_interval_of_a_median_covers_what_it_says(count: int) -> None:
         # outside when at most `cut` numbers are on one side of the median
         assert 1 - 2 * stats.binom.cdf(cut, count, 0.5) >= 0.95
         assert 1 - 2 * stats.binom.cdf(cut + 1, count, 0.5) < 0.95
+
+
+def test_a_median_is_tested_by_sign_and_its_interval_agrees_with_the_test() -> None:
+    times = [0.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, math.inf, math.inf]
+    found = median_above("", times, 1.0)
+    assert found.p_for == pytest.approx(11 / 1024)
+    # P(B ≤ 1) = 11 / 1024 is the largest below 2.5 %: the second and the last but one
+    assert (found.estimate, found.low, found.high) == (5.5, 2.0, math.inf)
+    assert median_above("", times, 2.0).seeds == 10
+    assert median_above("", [0.5] * 10, 1.0).verdict == "refuted"
+    assert median_above("", [math.nan] * 10, 1.0).verdict == "inconclusive"
+    assert median_above("", [*[2.0] * 5, *[math.nan] * 5], 1.0).p_for == pytest.approx(0.5**5)
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=40), st.floats(-9, 9))
+@settings(deadline=None)
+def test_a_median_beyond_doubt_has_its_interval_beyond_the_margin(
+    values: list[float], margin: float
+) -> None:
+    found = median_above("", values, margin)
+    if found.low > margin:
+        assert found.p_for <= LEVEL / 2
+    if found.high < margin:
+        assert found.p_against <= LEVEL / 2
+
+
+def test_ratios_are_tested_on_logarithms_and_told_as_ratios() -> None:
+    ratios = np.array([5.0, 6.0, 7.0, 6.5, 5.5])
+    found = ratio_above("", ratios, 4.0, 2.0)
+    logs = above("", np.log(ratios), math.log(4.0))
+    assert found.p_for == logs.p_for
+    assert found.estimate == pytest.approx(stats.gmean(ratios))
+    assert (found.low, found.high) == pytest.approx((math.exp(logs.low), math.exp(logs.high)))
+    assert found.margins == pytest.approx((2.0, 4.0))
+    assert ratio_above("", 1 / ratios, 4.0, 2.0).verdict == "refuted"
+    assert ratio_above("", [3.0, 2.9, 3.1], 4.0, 2.0).verdict == "inconclusive"
+    assert ratio_above("", [3.0], 4.0).high == math.inf
+    with pytest.raises(ValueError, match="not finite"):
+        ratio_above("", [0.0, 1.0], 1.0)
+
+
+def test_zero_is_zero_and_nan_is_neither() -> None:
+    assert all_zero("", [0.0, 0.0]).verdict == "supported"
+    assert all_zero("", [0.0, 1e-300, math.nan]).verdict == "refuted"
+    assert all_zero("", [0.0, math.nan]).verdict == "inconclusive"
+    assert all_zero("", []).verdict == "inconclusive"
+    assert all_zero("", [0.0, 3.0, 1.0]).estimate == 3.0
+
+
+def test_the_contrary_of_some_is_none() -> None:
+    verdict = for_some([one("supported", "a"), one("refuted", "b")])
+    contrary = opposite(verdict)
+    assert (contrary.word, contrary.supported, contrary.refuted) == ("refuted", ("b",), ("a",))
+    assert opposite(contrary) == verdict
+    assert opposite(for_some([one("inconclusive")])).word == "inconclusive"
 
 
 def one(word: str, label: str = "") -> Outcome:

@@ -165,7 +165,7 @@ CLAIM = Claim(
         "ReLU, less half of its change from tanh to tanh with dropout; supported if its mean is below 0 "
         "(one-sided t-test), which is at least half of dropout's effect, refuted if above; inconclusive unless "
         "dropout itself lowers the gap (t-test at 5 %), and if a network of this part diverged. The claim is "
-        "supported if all parts are, refuted if all are, conditional if they differ."
+        "supported if all parts are, refuted if all are, conditional if one is or they contradict each other, else inconclusive."
     ),
     judge=judge,
     lessons={

@@ -143,7 +143,7 @@ CLAIM = Claim(
         "2 and 3, ten seeds each. Supported if the median ratio is above 1 in every condition (one-sided sign "
         "tests at 5 %, intersection-union); refuted if it is below 1 in some (Holm over the part) and above in "
         "none; conditional if both occur. The claim is supported if both parts are, refuted if both are, "
-        "conditional if they differ. That the ratio is 6 is not part of the verdict: it is told where the 95 % "
+        "conditional if one is or they contradict each other, else inconclusive. That the ratio is 6 is not part of the verdict: it is told where the 95 % "
         "interval of the median holds 6."
     ),
     judge=judge,

@@ -202,7 +202,7 @@ CLAIM = Claim(
         "shrinks weights without learning); with plain SGD the mean test accuracy is within 2 points of chance "
         "(two one-sided t-tests at 5 %). A part is supported if it holds for all dead layers, refuted if it "
         "fails for some and holds for none, conditional if both occur, inconclusive where numbers are missing "
-        "or not finite. The claim is supported if all parts are, refuted if all are, conditional if they differ."
+        "or not finite. The claim is supported if all parts are, refuted if all are, conditional if one is or they contradict each other, else inconclusive."
     ),
     judge=judge,
     lessons={

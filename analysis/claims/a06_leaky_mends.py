@@ -146,7 +146,7 @@ CLAIM = Claim(
         "(Holm) and above for none, conditional if both occur. (3) Not always better: supported if at the best "
         "rates the mean gain is below 1 point for some kind and depth 2, 8 or 32 (Holm over all nine), refuted "
         "if it is above 1 point in every one. The claim is supported if all parts are, refuted if all are, "
-        "conditional if they differ."
+        "conditional if one is or they contradict each other, else inconclusive."
     ),
     judge=judge,
     lessons={

@@ -149,7 +149,7 @@ CLAIM = Claim(
         "difference is above −1 point, so that no fixed slope is a point better. Each is supported if it holds "
         "for every one (intersection-union), refuted if the contrary does for some (Holm) and it holds beyond "
         "doubt for none, conditional if both occur. The claim is supported if both parts are, refuted if both "
-        "are, conditional if they differ. Which slope was learned, and the gain over the slope from which it "
+        "are, conditional if one is or they contradict each other, else inconclusive. Which slope was learned, and the gain over the slope from which it "
         "began and over the fixed one nearest to what was learned, is told beside."
     ),
     judge=judge,

@@ -14,7 +14,16 @@ from analysis.frames import Study
 from analysis.ledger import decision, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import paired, tuned, where
-from analysis.ledger.series import SPAN, arrivals, average, common_target, hidden, losses, only
+from analysis.ledger.series import (
+    SPAN,
+    TARGETS,
+    arrivals,
+    average,
+    common_target,
+    hidden,
+    losses,
+    only,
+)
 
 DEPTHS = (3, 5)
 
@@ -91,7 +100,7 @@ def judge(study: Study, data: str) -> Evidence:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else "unknown"
 
 
 def _updates(value: float) -> str:
@@ -172,7 +181,8 @@ CLAIM = Claim(
         "In hidden layers fed by the activation, mean over layers and probe steps: share of samples whose inputs "
         "of the layer have one sign (for these all of a unit's gradients have, of that sample), share of units "
         "whose gradients over a batch of 128 have one sign, and cosine of successive realised updates. Updates "
-        f"until the batch loss, a mean over {SPAN} successive ones, is down to the lowest target of a fixed list "
+        f"until the batch loss, a mean over {SPAN} successive ones, is down to the lowest target of "
+        f"{', '.join(f'{one:g}' for one in TARGETS)} nats "
         "that at least 75 % of the networks of sigmoid and σ − ½ at that depth reach, or the highest (infinite: never, or "
         "diverged). Each activation at the rate that tuning seeds choose on the validation split."
     ),
@@ -184,7 +194,7 @@ CLAIM = Claim(
         "sigmoid is below that with σ − ½, which has the same derivative and outputs around 0 (sign test, "
         "paired by seed). (3) Slow: sigmoid takes more updates than σ − ½ (sign test on paired ratios; pairs in "
         "which neither arrives count for neither). The claim is supported if all parts are, refuted if all are, "
-        "conditional if they differ. 2σ − 1, which also halves the decay, tanh and ReLU, whose outputs are "
+        "conditional if one is or they contradict each other, else inconclusive. 2σ − 1, which also halves the decay, tanh and ReLU, whose outputs are "
         "positive too, are shown beside."
     ),
     judge=judge,
@@ -197,6 +207,7 @@ CLAIM = Claim(
         "updates about nor slow learning down.",
     },
     limits=(
+        "That all gradients of one sample have one sign is true by definition of sigmoid; of a batch it is not. "
         "σ − ½ differs from σ by a shift that a bias could undo, so that both can compute the same functions. "
         "Cosines depend on the rate, and each activation has its own. Dense networks of width 64."
     ),

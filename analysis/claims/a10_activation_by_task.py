@@ -151,7 +151,7 @@ CLAIM = Claim(
         "24 comparisons; Holm over the seven activations). Supported if every activation is beaten: for each one "
         "another is ahead by more than 1 point on some task (Holm over its 24 comparisons, then "
         "intersection-union over the seven). Else inconclusive. The claim is supported if both parts are, "
-        "refuted if both are, conditional if they differ."
+        "refuted if both are, conditional if one is or they contradict each other, else inconclusive."
     ),
     judge=judge,
     lessons={

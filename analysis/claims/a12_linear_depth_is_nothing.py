@@ -154,7 +154,7 @@ CLAIM = Claim(
         "refuted if it is beyond. (3) A hidden ReLU layer is: for torch_default, xavier_normal, he_normal and "
         "orthogonal the mean difference exceeds 1 point (one-sided t-tests, intersection-union), refuted if it "
         "is below for some (Holm) and above for none, conditional if both occur. The claim is supported if all "
-        "parts are, refuted if all are, conditional if they differ."
+        "parts are, refuted if all are, conditional if one is or they contradict each other, else inconclusive."
     ),
     judge=judge,
     lessons={

@@ -334,7 +334,7 @@ def a9(truth: str) -> list[Invented]:
         std = condition["init"]["std"]
         if truth == "inconclusive":
             # a quarter of the best is left at the largest, and the trend is nothing
-            level = {2.0: 0.1, 0.0625: 0.05, 1.0: 0.4}.get(std, 0.25)
+            level = {2.0: 0.1, 0.25: 0.15, 1.0: 0.4}.get(std, 0.25)
         else:
             level = 0.4 + (worst - 0.4) * (math.log2(std) + 4) / 5
         return 0.1 + level + wobble(f"score{std}", 0.02 if truth != "inconclusive" else 0.06, seed)

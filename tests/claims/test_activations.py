@@ -98,5 +98,9 @@ def test_one_activation_that_suits_every_task_refutes_whatever_the_others_do(
 
 
 def test_a_dead_layer_that_comes_alive_is_told(tmp_path: Path) -> None:
-    found = judged("A4", tmp_path, cases_a.a4("supported"))
-    assert "0 of all 120 networks" in found.said
+    networks = cases_a.a4("supported")
+    was = networks[0].layers
+    networks[0].layers = lambda layer, step: (
+        was(layer, step) | ({"dead_units": 63} if layer == 1 and step == 10 else {})
+    )
+    assert "1 of all 120 networks" in judged("A4", tmp_path, networks).said

@@ -12,6 +12,11 @@ from small import files_under
 
 from analysis import open_study
 from analysis.__main__ import main
+from analysis.claims import claims
+from analysis.ledger.kept import read
+from analysis.ledger.readme import BEGIN as VERDICTS_BEGIN
+from analysis.ledger.readme import END as VERDICTS_END
+from analysis.ledger.readme import table as verdicts
 from analysis.readme import BEGIN, END
 from analysis.readme import main as write_table
 
@@ -86,3 +91,32 @@ def test_a_table_of_figures_needs_a_report_and_marks(
     assert write_table([str(page), str(bare)]) == 2
     assert "it has no report" in capsys.readouterr().err
     assert page.read_text() == f"{BEGIN}{END}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(others), reason=f"other versions than were published with: {others}")
+def test_the_ledger_is_drawn_again_from_what_is_kept_to_the_byte(tmp_path: Path) -> None:
+    published = files_under(STUDY / "ledger")
+    shutil.copytree(
+        STUDY / "ledger",
+        tmp_path / "ledger",
+        ignore=shutil.ignore_patterns("figures", "index.html"),
+    )
+    (tmp_path / "ledger" / "figures").mkdir()
+    assert main(["ledger", "--redraw", str(tmp_path / "ledger")]) == 0
+    made = files_under(tmp_path / "ledger")
+    assert set(made) == set(published)
+    assert [path for path, data in made.items() if published[path] != data] == []
+
+
+def test_the_ledger_in_the_readme_is_the_published_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = Path("README.md").read_text(encoding="utf-8")
+    made = verdicts(Path("outputs/reference/ledger"))
+    assert f"{VERDICTS_BEGIN}\n\n{made}\n\n{VERDICTS_END}" in text
+    judged, _ = read(STUDY / "ledger")
+    assert {one.claim.id for one in judged} == set(claims())
+    assert [one.claim.id for one in judged if one.word is None] == []
+    assert all(
+        "as fixed before the run" in one.rule or "changed from" in one.rule for one in judged
+    )

@@ -6,7 +6,10 @@ import functools
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from analysis import layout, style
 from analysis.frames import Study
@@ -101,7 +104,7 @@ def _figure(norms: pd.DataFrame) -> Figure:
     every = norms[list(KINDS)].to_numpy(dtype=float)
     positive = np.log10(every[np.isfinite(every) & (every > 0)])
     ends = (positive.min(), positive.max()) if len(positive) else (-1.0, 0.0)
-    shades = style.matplotlib.colors.Normalize(ends[0] - 0.5, ends[1] + 0.5)
+    shades = Normalize(ends[0] - 0.5, ends[1] + 0.5)
     colours = style.matplotlib.colormaps["Blues"]
     with style.house_style():
         figure, axes = layout.panel_grid(
@@ -131,12 +134,12 @@ def _short(kind: str) -> str:
     return kind.replace(" below the output", "\nbelow").replace(" of the output", "\nof output")
 
 
-def _tile(axis, x: int, y: int, value: float, colours, shades) -> None:  # type: ignore[no-untyped-def]
+def _tile(axis: Axes, x: int, y: int, value: float, colours: Colormap, shades: Normalize) -> None:
     zero, known = value == 0, np.isfinite(value)
     shade = shades(np.log10(value)) if known and not zero else 0.0
     face = "white" if zero else colours(shade) if known else style.MISSING_FACE
     axis.add_patch(
-        style.matplotlib.patches.Rectangle(
+        Rectangle(
             (x - 0.47, y - 0.45), 0.94, 0.9, facecolor=face, edgecolor="#BBBBBB", linewidth=0.6
         )
     )

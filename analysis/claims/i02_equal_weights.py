@@ -61,9 +61,9 @@ def judge(study: Study, data: str) -> Evidence:
         said,
         functools.partial(_figure, table),
         f"Every hidden layer of {len(found)} networks after {STEPS} updates, all weights 0.1 at the start: "
-        "how far its weights went, and the share of its units that still have the same weights. All at 100 % "
-        "and right of the dashed line: they learnt, and stayed one unit. A cross at the left edge is a layer "
-        "that never moved.",
+        "how far its weights went, a mark a seed. A red cross is a layer some of whose units differ at the end. "
+        "Right of the dashed line without one: they learnt, and stayed one unit. A mark at the left edge is a "
+        "layer that never moved.",
     )
 
 
@@ -97,37 +97,40 @@ def _layers(study: Study, found: pd.DataFrame) -> pd.DataFrame:
 
 def _figure(table: pd.DataFrame) -> Figure:
     looks = looks_of(ACTIVATIONS)
-    known = table[np.isfinite(table["path"]) & (table["path"] > 0)]
+    rows = [(name, layer) for name in ACTIVATIONS for layer in sorted(table["layer"].unique())]
+    moved = table.loc[np.isfinite(table["path"]) & (table["path"] > 0), "path"]
     with style.house_style():
-        figure, axes = layout.panel_grid([""], [""], (5.4, 2.3), left=0.75)
+        figure, axes = layout.panel_grid([""], [""], (5.0, 2.0), left=1.15)
         axis = axes[0, 0]
-        for name, (colour, marker) in looks.items():
-            part = known[known["activation"] == name]
-            axis.plot(
-                part["path"], part["alike"], marker, color=colour, markersize=7, alpha=0.6,
-                markeredgecolor="white", markeredgewidth=0.5, linestyle="none",
-            )  # fmt: skip
-            still = table[(table["activation"] == name) & (table["path"] == 0)]
-            axis.plot(
-                np.full(len(still), 0.01), still["alike"], "x", color=style.FAULT,
-                transform=axis.get_yaxis_transform(), clip_on=False,
-            )  # fmt: skip
+        for place, (name, layer) in enumerate(rows):
+            part = table[(table["activation"] == name) & (table["layer"] == layer)]
+            colour, marker = looks[name]
+            for alike, sign in ((True, marker), (False, "x")):
+                chosen = part[(part["alike"] == 1) == alike]
+                still = chosen["path"] == 0
+                there = np.full(len(chosen), float(place))
+                axis.plot(
+                    chosen["path"].where(~still), there, sign, markersize=6, alpha=0.7, linestyle="none",
+                    color=colour if alike else style.FAULT, markeredgewidth=1.5 if sign == "x" else 0,
+                )  # fmt: skip
+                axis.plot(
+                    [0.0] * int(still.sum()), there[still], "<", color=colour if alike else style.FAULT,
+                    transform=axis.get_yaxis_transform(), clip_on=False,
+                )  # fmt: skip
         axis.axvline(MOVED, color="black", linestyle="--", linewidth=0.9)
         axis.set_xscale("log")
-        axis.set_xlim(min(MOVED / 10, known["path"].min() / 3 if len(known) else 1), None)
-        axis.set_ylim(-0.04, 1.08)
-        axis.yaxis.set_major_formatter(style.percent())
+        axis.set_xlim(min(MOVED / 10, moved.min() / 3) if len(moved) else MOVED / 10, None)
+        axis.set_yticks(range(len(rows)), labels=[f"{name}, layer {layer}" for name, layer in rows])
+        axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlabel("way of the layer's weights in training, by their norm at the start")
-        axis.set_ylabel("units that are all alike")
         handles = [
-            Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=7, label=name)
-            for name, (colour, marker) in looks.items()
-        ]
-        handles.append(
+            Line2D([], [], color="#777777", marker="o", linestyle="none", label="all units equal"),
             Line2D(
-                [], [], color="black", linestyle="--", linewidth=0.9, label="moved enough to tell"
-            )
-        )
+                [], [], color=style.FAULT, marker="x", markeredgewidth=1.5, linestyle="none",
+                label="some differ, or unknown",
+            ),
+            Line2D([], [], color="black", linestyle="--", linewidth=0.9, label="moved enough to tell"),
+        ]  # fmt: skip
         layout.legend_above(figure, handles)
     return figure
 

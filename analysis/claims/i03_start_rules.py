@@ -129,6 +129,7 @@ def _figure(table: pd.DataFrame, drawn: pd.DataFrame) -> Figure:
             at = [place[shape] for shape in zip(part["fan_in"], part["fan_out"], strict=True)]
             axis.plot(at, part["size"], ".", color=GREY, markersize=5, linestyle="none")
             axis.set_yscale("log")
+            axis.margins(y=0.1)
             axis.set_xticks(
                 range(len(shapes)), labels=[f"{a}→{b}" for a, b in shapes], rotation=35, ha="right"
             )

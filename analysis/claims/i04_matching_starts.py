@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.frames import Study
@@ -124,7 +125,7 @@ def _figure(found: pd.DataFrame) -> Figure:
             axis.grid(False, axis="y")
         figure.supxlabel("decades, first over last hidden layer", fontsize=9, y=0.01)
         handles = [
-            style.matplotlib.patches.Patch(color="#1B7837", alpha=0.18, label="within a factor of ten"),
+            Patch(color="#1B7837", alpha=0.18, label="within a factor of ten"),
             Line2D(
                 [], [], marker="o", markersize=9, markerfacecolor="none", markeredgecolor="black",
                 linestyle="none", label="mean-field theory",

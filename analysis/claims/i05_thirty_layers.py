@@ -138,7 +138,7 @@ def _told(found: pd.DataFrame, label: str) -> str:
 def _figure(every: pd.DataFrame) -> Figure:
     looks = looks_of(INITS)
     with style.house_style():
-        figure, axes = layout.panel_grid([""], list(PARTS.values()), (3.2, 2.2), left=0.75)
+        figure, axes = layout.panel_grid([""], list(PARTS.values()), (3.2, 2.2), left=0.75, gap=0.4)
         for axis, name in zip(axes[0], PARTS, strict=True):
             for init, (colour, _) in looks.items():
                 part = every[(every["rates"] == name) & (every["init"] == init)]

@@ -92,9 +92,8 @@ def judge(study: Study, data: str) -> Evidence:
     told = [f"{growth[start, DEPTHS[-1]]:.2f} with {start}" for start in MENDED]
     said = (
         f"At depth {DEPTHS[-1]} the signal gradient changes towards the input by a factor a layer of "
-        f"{joined(told)}. Against He's start test accuracy is "
-        f"{points(min(one.estimate for one in equal))} to {points(max(one.estimate for one in equal))} points "
-        "better."
+        f"{joined(told)}. Against He's start test accuracy differs by "
+        f"{points(min(one.estimate for one in equal))} to {points(max(one.estimate for one in equal))} points."
     )
     profile = _profile(study, found)
     return Evidence(
@@ -125,7 +124,7 @@ def _profile(study: Study, found: pd.DataFrame) -> pd.DataFrame:
 
 def _looks() -> dict[str, tuple[str, str, Any]]:
     """Return colour, marker and line style of each start."""
-    inits = style.colours([init for init, _ in STARTS])
+    inits = style.colours(sorted({init for init, _ in STARTS}))
     dashes = {"none": ("-", "o"), "batch": ("--", "s"), "layer": (":", "^")}
     return {
         name: (inits[init], dashes[norm][1], dashes[norm][0])

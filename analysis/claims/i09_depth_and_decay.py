@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
@@ -154,7 +155,15 @@ def _figure(found: pd.DataFrame, linear: float) -> Figure:
         axes[0, 0].set_ylim(low, high + 0.22 * (high - low))
         axes[0, 0].yaxis.set_major_formatter(style.percent())
         axes[0, 0].set_ylabel("test accuracy")
-        layout.legend_above(figure, handles)
+        looks = (("#333333", "trains"), ("none", "does not"))
+        marks = [
+            Line2D(
+                [], [], marker="o", markerfacecolor=face, markeredgecolor="#333333", linestyle="none",
+                markersize=4.5, label=label,
+            )
+            for face, label in looks
+        ]  # fmt: skip
+        layout.legend_above(figure, [*marks, *handles])
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from analysis.ledger import decision
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import ORDINARY, linear_level, tuned, where, whole
-from analysis.words import joined
+from analysis.words import joined, signed
 
 DEPTHS = (8, 32)
 
@@ -32,7 +32,7 @@ RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 TENTH = 0.1
 """Share of the variance from which a factor counts as a cause."""
 
-EFFECTS = ("activation", "start", "both together")
+CAUSES = ("activation", "start")
 
 
 def judge(study: Study, data: str) -> Evidence:
@@ -47,12 +47,12 @@ def judge(study: Study, data: str) -> Evidence:
         effect: [
             decision.above(
                 f"depth {depth}",
-                decision.pseudo_values(functools.partial(_share, at), scores),
+                decision.pseudo_values(functools.partial(_total, at), scores),
                 TENTH,
             )
             for depth, scores in tables.items()
         ]
-        for at, effect in enumerate(EFFECTS)
+        for at, effect in enumerate(CAUSES)
     }
     unit = "of the variance of test accuracy"
     parts = (
@@ -62,8 +62,9 @@ def judge(study: Study, data: str) -> Evidence:
     )  # fmt: skip
     told = {depth: shares(scores) for depth, scores in tables.items()}
     said = " ".join(
-        f"At depth {depth} the activation accounts for {one[0]:.0%} of the variance of test accuracy, the "
-        f"start for {one[1]:.0%}, their interaction for {one[2]:.0%}."
+        f"At depth {depth} the activation accounts for {signed(100 * one[0], digits=0)} % of the variance "
+        f"of test accuracy, the start for {signed(100 * one[1], digits=0)} %, their interaction for "
+        f"{signed(100 * one[2], digits=0)} %."
         for depth, one in told.items()
     )
     return Evidence(
@@ -71,9 +72,10 @@ def judge(study: Study, data: str) -> Evidence:
         found,
         len(found),
         said,
-        functools.partial(_figure, found, told, linear_level(study, data, STEPS)),
+        functools.partial(_figure, found, tests, told, linear_level(study, data, STEPS)),
         "Left: shares of the variance of test accuracy over activations, starts and seeds (two-way analysis "
-        "of variance, seeds as blocks); the dashed line is what counts as a cause. Right: the accuracies, at "
+        "of variance, seeds as blocks): what each accounts for alone and, light, in interaction, with the 95 % "
+        "interval of both; the dashed line is what counts as a cause. Right: the accuracies, at "
         f"each condition's best rate after {STEPS} updates, {found['seed'].nunique()} seeds with means and "
         f"95 % Student intervals, {joined([f'depth {depth}' for depth in DEPTHS])}. "
         f"{int((found['status'] == 'diverged').sum())} networks diverged and count as guessing.",
@@ -128,37 +130,36 @@ def shares(scores: np.ndarray) -> tuple[float, float, float]:
     return float(found[0]), float(found[1]), float(found[2])
 
 
-def _share(effect: int, scores: np.ndarray) -> float:
-    return shares(scores)[effect]
+def _total(cause: int, scores: np.ndarray) -> float:
+    """Return what a factor accounts for, alone and in interaction: Sobol's total index."""
+    found = shares(scores)
+    return found[cause] + found[2]
 
 
 def _figure(
-    found: pd.DataFrame, told: Mapping[int, tuple[float, float, float]], linear: float
+    found: pd.DataFrame,
+    tests: Mapping[str, Sequence[decision.Outcome]],
+    told: Mapping[int, tuple[float, float, float]],
+    linear: float,
 ) -> Figure:
     looks = looks_of(ORDINARY)
-    colours = dict(
-        zip((*EFFECTS, "seeds"), ("#D55E00", "#004488", "#AA7744", "#CCCCCC"), strict=True)
-    )
+    greys = {"activation": "#222222", "start": "#777777", "both together": "#C8C8C8"}
     with style.house_style():
         titles = ["shares of variance", *(f"depth {depth}" for depth in DEPTHS)]
         figure, axes = layout.panel_grid(
             [""], titles, (2.6, 2.6), sharex=False, sharey=False, gap=0.7, left=0.7
         )
         left = axes[0, 0]
-        for place, one in enumerate(told.values()):
-            bottom = 0.0
-            parts = [max(value, 0.0) for value in one]
-            for name, value in zip(colours, [*parts, max(1 - sum(parts), 0.0)], strict=True):
-                left.bar(place, value, 0.62, bottom=bottom, color=colours[name], edgecolor="white")
-                if value > 0.06:
-                    left.text(
-                        place, bottom + value / 2, f"{name}\n{value:.0%}" if value > 0.13 else f"{value:.0%}",
-                        ha="center", va="center", fontsize=7.5,
-                        color="black" if name == "seeds" else "white",
-                    )  # fmt: skip
-                bottom += value
-        left.set_xticks(range(len(told)), labels=[f"depth {depth}" for depth in told])
-        left.set_ylim(0, 1)
+        for number, cause in enumerate(CAUSES):
+            for place, (test, parts) in enumerate(zip(tests[cause], told.values(), strict=True)):
+                at = place + 0.34 * (number - 0.5)
+                alone, together = max(parts[number], 0.0), max(parts[2], 0.0)
+                left.bar(at, alone, 0.3, color=greys[cause])
+                left.bar(at, together, 0.3, bottom=alone, color=greys["both together"])
+                left.plot([at, at], [test.low, test.high], color="#D55E00", linewidth=1.6)
+        left.axhline(TENTH, color="black", linestyle="--", linewidth=0.9)
+        left.axhline(0.0, color="black", linewidth=0.8)
+        left.set_xticks(range(len(DEPTHS)), labels=[f"depth {depth}" for depth in DEPTHS])
         left.grid(False, axis="x")
         left.yaxis.set_major_formatter(style.percent())
         handles = []
@@ -172,7 +173,7 @@ def _figure(
             axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
             axis.yaxis.set_major_formatter(style.percent())
         axes[0, 1].set_ylabel("test accuracy")
-        patches = [Patch(color=colour, label=name) for name, colour in colours.items()]
+        patches = [Patch(color=colour, label=name) for name, colour in greys.items()]
         layout.legend_above(figure, [*patches, *entries(looks), *handles])
     return figure
 
@@ -190,17 +191,19 @@ CLAIM = Claim(
     quantity=(
         "Test accuracy after 200 updates, at the rate of 0.01, 0.03, 0.1, 0.3 and 1 that tuning seeds choose "
         "on the validation split, for every activation and start: shares of its variance (ω² of a two-way "
-        "analysis of variance with seeds as blocks) that activation, start and their interaction account for."
+        "analysis of variance with seeds as blocks) that activation, start and their interaction account "
+        "for; of a factor its own share and that of the interaction together (Sobol's total index)."
     ),
     rule=(
         "Sigmoid, tanh and ReLU, each from torch_default, xavier_normal, he_normal and orthogonal, at depth 8 "
         "and 32, ten seeds. Two parts: the activation, and the start, accounts for more than a tenth of the "
-        "variance, at both depths (one-sided t-tests at 5 % on the jackknife's pseudo-values over seeds; "
-        "against it, for less than a tenth). A part is supported if it passes at both depths "
-        "(intersection-union), refuted if it fails at one (Holm) and passes at none, conditional if both "
-        "occur. The claim is supported if both parts are, refuted if both are refuted, else conditional, or "
-        "inconclusive if a part is and none contradicts. The interaction is shown and decides nothing: where "
-        "it is large, neither cause can be told without the other."
+        "variance, alone and in interaction with the other, at both depths (one-sided t-tests at 5 % on the "
+        "jackknife's pseudo-values over seeds; against it, for less than a tenth). A part is supported if it "
+        "passes at both depths (intersection-union), refuted if it fails at one (Holm) and passes at none, "
+        "conditional if both occur. The claim is supported if both parts are, refuted if both are refuted, "
+        "else conditional, or inconclusive if a part is and none contradicts. Alone and in interaction are "
+        "shown apart, which decides nothing: where the interaction is large, neither cause can be told "
+        "without the other."
     ),
     judge=judge,
     lessons={

@@ -69,15 +69,31 @@ def wobble(name: str, scale: float, seed: int, count: int = 10) -> float:
 
 
 def i1(truth: str) -> list[Invented]:
-    names = ("sigmoid", "tanh", "relu", "leaky_relu", "prelu", "gelu", "identity")
     norm = {"supported": 0.0, "refuted": 1e-3, "inconclusive": math.nan}[truth]
-    both = {"weight_grad_norm": norm, "bias_grad_norm": norm}
+    return zeroed(lambda _activation, _output, _bias, _step: norm)
+
+
+def zeroed(norm: Callable[[str, bool, bool, int], float]) -> list[Invented]:
+    """Return networks of weights 0 and the norms of their gradients.
+
+    Args:
+        norm: called with the activation, whether it is the output layer, whether it is the bias, and the
+            step.
+    """
+    names = ("sigmoid", "tanh", "relu", "leaky_relu", "prelu", "gelu", "identity")
     settings = {"init": "zeros", "steps": 20, "optim": {"name": "sgd", "lr": 0.1}}
-    return [
-        Invented({**condition, **settings}, seed, lambda _layer, _step: both)
-        for condition in crossed(activation=names, depth=[2, 4])
-        for seed in seeds()
-    ]
+    found = []
+    for condition in crossed(activation=names, depth=[2, 4]):
+
+        def quantities(layer: int, step: int, own: Condition = condition) -> dict[str, float]:
+            at = (own["activation"], layer == own["depth"])
+            return {
+                "weight_grad_norm": norm(*at, False, step),
+                "bias_grad_norm": norm(*at, True, step),
+            }
+
+        found += [Invented({**condition, **settings}, seed, quantities) for seed in seeds()]
+    return found
 
 
 def i2(truth: str) -> list[Invented]:
@@ -141,6 +157,11 @@ def i4(truth: str) -> list[Invented]:
         "refuted": (2.0, 0.2, 0.3),
         "inconclusive": (-0.95, -1.05, 0.5),
     }[truth]
+    return matched(suited, swapped, spread)
+
+
+def matched(suited: float, swapped: float, spread: float = 0.3) -> list[Invented]:
+    """Return the factorial of activations and starts, by the decades of those that suit and of the others."""
     own = {"tanh": "xavier_normal", "relu": "he_normal"}
     other = {"tanh": "he_normal", "relu": "xavier_normal"}
 
@@ -221,6 +242,11 @@ def fine_tuned(
 def i6(truth: str) -> list[Invented]:
     gain = {"supported": 0.05, "refuted": -0.05, "inconclusive": 0.01}[truth]
     more = {"supported": 1.0, "refuted": -1.0, "inconclusive": 0.0}[truth]
+    return pretrained(gain, more)
+
+
+def pretrained(gain: float, more: float) -> list[Invented]:
+    """Return sigmoid networks, pre-trained ones by what they gain in accuracy and in decades."""
 
     def score(condition: Condition, seed: int) -> float:
         own = gain if condition["init"] == RBM else 0.0
@@ -236,11 +262,11 @@ def i6(truth: str) -> list[Invented]:
 def i7(truth: str) -> tuple[list[Invented], list[dict[str, Any]]]:
     gain = {"supported": 0.05, "refuted": -0.05, "inconclusive": 0.0}[truth]
     decades = {"supported": 3.0, "refuted": 0.1, "inconclusive": 1.0}[truth]
+    return pretrained(-gain, 0.0), timed(decades)
 
-    def score(condition: Condition, seed: int) -> float:
-        own = 0.0 if condition["init"] == RBM else gain
-        return 0.4 + own + wobble(str(condition["init"]), 0.02, seed)
 
+def timed(decades: float) -> list[dict[str, Any]]:
+    """Return how long starts take, pre-training so many decades longer than the others."""
     rows = []
     for init in ("xavier_normal", "he_normal", "lsuv", "rbm"):
         for depth in (4, 8, 16):
@@ -258,7 +284,7 @@ def i7(truth: str) -> tuple[list[Invented], list[dict[str, Any]]]:
                         "value": 1e-3 * depth * 10**power,
                     }
                 )
-    return fine_tuned(score, lambda _condition, _seed: -3.0), rows
+    return rows
 
 
 def mended(
@@ -285,10 +311,15 @@ def i8(truth: str) -> list[Invented]:
     decades = {"supported": 0.2, "refuted": 3.0, "inconclusive": 0.95}[truth]
     reached = {"supported": 0.4, "refuted": 0.1, "inconclusive": 0.11}[truth]
     he = {"supported": 0.4, "refuted": 0.4, "inconclusive": 0.12}[truth]
+    return normalized(decades, reached, he, 0.004 if truth == "supported" else 0.02)
+
+
+def normalized(decades: float, reached: float, he: float, spread: float = 0.004) -> list[Invented]:
+    """Return ReLU networks, those that are mended by their decades and accuracy, beside He's accuracy."""
 
     def score(name: str, seed: int) -> float:
         middle = {"he_normal": he, "xavier_normal": 0.2}.get(name, reached)
-        return middle + wobble(name, 0.004 if truth == "supported" else 0.02, seed)
+        return middle + wobble(name, spread, seed)
 
     def ratio(name: str, seed: int) -> float:
         middle = {"he_normal": 0.0, "xavier_normal": -4.0}.get(name, decades)
@@ -323,6 +354,11 @@ def seeded(
 def i9(truth: str) -> list[Invented]:
     train = {"supported": 30, "refuted": 12, "inconclusive": 25}[truth]
     spread = {"supported": 0.005, "refuted": 0.09, "inconclusive": 0.03}[truth]
+    return decayed(train, spread)
+
+
+def decayed(train: int, spread: float) -> list[Invented]:
+    """Return networks of which so many deep ones train, and spread so much; shallow ones all by 3 points."""
 
     def score(depth: int, decay: float, seed: int) -> float:
         deep = depth > 2
@@ -352,6 +388,11 @@ def i10(truth: str) -> list[Invented]:
         "refuted": (0.0, 0.0, 0.02),
         "inconclusive": (0.0167, 0.0123, 0.04),
     }[truth]
+    return caused(activation, start, spread)
+
+
+def caused(activation: float, start: float, spread: float = 0.02) -> list[Invented]:
+    """Return the factorial by what a step of the activation and one of the start add to accuracy."""
 
     def score(condition: Condition, seed: int) -> float:
         one = ("sigmoid", "tanh", "relu").index(condition["activation"]) - 1

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 
@@ -82,6 +83,7 @@ def test_a_claim_comes_out_as_its_records_say(name: str, truth: str, tmp_path: P
         document = json.loads(json.dumps(kept._plain(frames.drawing(evidence.draw))))
         figure = frames.drawn(kept._numbers(document))()
         assert isinstance(figure, Figure)
+        plt.close(figure)
         assert evidence.said.endswith(".")
         assert evidence.caption.endswith(".")
         assert len(evidence.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from analysis.ledger.decision import (
     all_zero,
     below,
     below_ranked,
+    both,
     exactly,
     for_every,
     for_some,
@@ -27,8 +29,10 @@ from analysis.ledger.decision import (
     more_often,
     opposite,
     outside,
+    pseudo_values,
     ratio_above,
     seeds_needed,
+    settled,
     share_above,
     together,
     within,
@@ -283,3 +287,49 @@ def test_nothing_to_see_needs_no_number_of_seeds() -> None:
     assert seeds_needed(0.0, 1.0) == math.inf
     assert seeds_needed(1e-9, 1.0) == math.inf
     assert seeds_needed(1.0, 0.0) == 2.0
+
+
+def test_what_is_unknown_supports_nothing_and_hides_no_counterexample() -> None:
+    assert settled("", [1, 1]) == exactly("", [True, True])
+    assert settled("", [1, math.nan]).verdict == "inconclusive"
+    assert settled("", [0, math.nan]).verdict == "refuted"
+    assert settled("", [math.nan]).verdict == "inconclusive"
+    assert settled("", []).verdict == "inconclusive"
+    found = settled("", [1, math.nan, math.nan, 1], 7.0)
+    assert (found.estimate, found.seeds) == (7.0, 4)
+    assert settled("", [1, math.nan]).estimate == 0.5
+
+
+def test_both_must_pass_and_one_that_fails_is_doubled() -> None:
+    strong, weak = Outcome("a", 1, 0, 2, 10, 0.01, 0.99), Outcome("b", 3, 2, 4, 10, 0.04, 0.96)
+    assert (both("x", [strong, weak]).p_for, both("x", [strong, weak]).estimate) == (0.04, 3)
+    assert both("x", [strong, weak]).label == "x"
+    against = Outcome("c", 5, 4, 6, 10, 0.99, 0.02)
+    assert both("x", [strong, against]).p_against == 0.04
+    assert both("x", [strong, against]).estimate == 5
+    assert both("x", [strong, replace(against, p_against=0.03)]).verdict == "inconclusive"
+
+
+def test_pseudo_values_of_a_mean_are_the_numbers_themselves() -> None:
+    numbers = np.array([1.0, 4.0, 2.0, 8.0])
+    assert pseudo_values(lambda one: float(one.mean()), numbers) == pytest.approx(numbers)
+    # the jackknife makes the variance with n in it unbiased
+    found = pseudo_values(lambda one: float(one.var()), numbers).mean()
+    assert found == pytest.approx(numbers.var(ddof=1))
+
+
+@pytest.mark.parametrize("correlated", [0.0, 0.6])
+def test_equal_spreads_are_called_different_as_often_as_is_said(correlated: float) -> None:
+    random = np.random.default_rng(1)
+
+    def log_ratio(one: np.ndarray) -> float:
+        return math.log10(one[:, 0].std() / one[:, 1].std())
+
+    hits = 0
+    for _ in range(1000):
+        drawn = random.standard_normal((30, 2))
+        drawn[:, 1] += correlated * drawn[:, 0]
+        drawn[:, 1] /= math.sqrt(1 + correlated**2)
+        hits += below("", pseudo_values(log_ratio, drawn), 0.0).p_for <= LEVEL
+    # four standard errors of a share over 1,000
+    assert abs(hits / 1000 - LEVEL) < 4 * math.sqrt(LEVEL * (1 - LEVEL) / 1000)

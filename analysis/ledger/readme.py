@@ -1,0 +1,57 @@
+"""``python -m analysis.ledger.readme README.md outputs/reference/ledger``: the README's table of verdicts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.claims import FAMILY_NAMES
+from analysis.ledger.kept import read
+from analysis.ledger.page import effect
+from analysis.readme import write
+
+BEGIN, END = "<!-- ledger: begin (make figures) -->", "<!-- ledger: end -->"
+
+
+def table(folder: Path) -> str:
+    """Return a Markdown table of a kept ledger: claim, verdict, effect, and the verdict on other networks.
+
+    Args:
+        folder: of the ledger.
+
+    Raises:
+        StoreError: there is no ledger in it.
+    """
+    judged, said = read(folder)
+    again = said["again"]
+    heads = ["", "claim", "verdict", "effect [95 %]", *(one["name"] for one in again)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for family, name in FAMILY_NAMES.items():
+        of_family = [one for one in judged if one.claim.family == family]
+        if of_family:
+            lines.append(f"| | **{name}** |{' |' * (len(heads) - 2)}")
+        for one in of_family:
+            figure = f"[{one.claim.id}]({folder.as_posix()}/figures/{one.claim.id}.png)"
+            there = [other["words"].get(one.claim.id) or "not run" for other in again]
+            shown = f"{effect(one.deciding)} {one.unit}".strip()
+            row = [figure, one.claim.sentence, f"**{one.word or 'not run'}**", shown, *there]
+            lines.append(f"| {' | '.join(text.replace('|', '∣') for text in row)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the table into a file between its marks; return 0, or 2 after the user's error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.ledger.readme",
+        description="Write the table of a ledger's verdicts into a file, between its marks.",
+    )
+    parser.add_argument("file", type=Path, help="the file with the marks")
+    parser.add_argument("ledger", type=Path, help="the folder of a ledger")
+    chosen = parser.parse_args(arguments)
+    return write(chosen.file, BEGIN, END, lambda: table(chosen.ledger))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import math
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
 
 from analysis import layout, style
 from analysis.frames import Study
@@ -41,20 +42,22 @@ def judge(study: Study, data: str) -> Evidence:
     found = whole(networks(study, chosen, more), activation=ACTIVATIONS, init=ORDINARY)
     found = ways(study, found).merge(_predicted(found), on=["activation", "init"])
     found = found.drop(columns="settings")
-    kept = {cell: _kept(found, *cell) for cell in SUITED + SWAPPED}
-    suited = [kept[cell] for cell in SUITED]
-    swapped = [
-        replace(kept[cell], p_for=kept[cell].p_against, p_against=kept[cell].p_for)
-        for cell in SWAPPED
-    ]
+    suited = [_weighed(decision.within_ranked, found, *cell) for cell in SUITED]
+    swapped = [_weighed(decision.outside, found, *cell) for cell in SWAPPED]
     unit = "log10 of the first over the last hidden layer"
     parts = (
         Part("Suited: within a factor of ten", tuple(suited), decision.for_every(suited), unit),
         Part("Swapped: beyond a factor of ten", tuple(swapped), decision.for_every(swapped), unit),
     )
-    every = [_kept(found, one, init) for one in ACTIVATIONS for init in ORDINARY]
+    every = [
+        _weighed(decision.within_ranked, found, one, init)
+        for one in ACTIVATIONS
+        for init in ORDINARY
+    ]
     within = [test.label for test in every if test.verdict == "supported"]
-    ways_told = [f"{signed(test.estimate, '+')} decades for {test.label}" for test in kept.values()]
+    ways_told = [
+        f"{signed(test.estimate, '+')} decades for {test.label}" for test in (*suited, *swapped)
+    ]
     said = (
         f"Through {DEPTH} layers the gradient changes by {joined(ways_told)}. Of the {len(every)} cells of "
         f"the factorial {len(within)} keep it within a factor of ten"
@@ -74,9 +77,14 @@ def judge(study: Study, data: str) -> Evidence:
     )
 
 
-def _kept(found: pd.DataFrame, activation: str, init: str) -> decision.Outcome:
+def _weighed(
+    test: Callable[[str, ArrayLike, float, float], decision.Outcome],
+    found: pd.DataFrame,
+    activation: str,
+    init: str,
+) -> decision.Outcome:
     cell = found[(found["activation"] == activation) & (found["init"] == init)]
-    return decision.within_ranked(f"{activation} with {init}", cell["ratio"], -DECADE, DECADE)
+    return test(f"{activation} with {init}", cell["ratio"], -DECADE, DECADE)
 
 
 def _predicted(found: pd.DataFrame) -> pd.DataFrame:

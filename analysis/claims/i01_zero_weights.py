@@ -43,11 +43,11 @@ def judge(study: Study, data: str) -> Evidence:
     for kind in KINDS:
         tests = []
         for activation in ACTIVATIONS:
-            values = start[start["activation"] == activation][kind].to_numpy(dtype=float)
-            holds = np.where(np.isnan(values), np.nan, values == 0)
+            values = start[start["activation"] == activation].groupby("seed")[kind].agg(_largest)
+            holds = (values == 0).astype(float).mask(values.isna())
             tests.append(decision.settled(activation, holds))
         parts.append(
-            Part(kind, tuple(tests), decision.for_every(tests), "of networks have no gradient")
+            Part(kind, tuple(tests), decision.for_every(tests), "of seeds have no gradient")
         )
     awake = {
         part.name: [test.label for test in part.tests if test.verdict == "refuted"]
@@ -83,18 +83,21 @@ def _names(activations: list[str]) -> str:
     return joined(activations) or "none"
 
 
+def _largest(norms: pd.Series) -> float:
+    """Return the largest norm; where none is above 0 and one is not known, that is not known either."""
+    found = float(norms.max())
+    return found if found > 0 else float(norms.max(skipna=False))
+
+
 def _norms(study: Study, found: pd.DataFrame) -> pd.DataFrame:
     """Return a row a network and step: of each kind of parameter the largest norm of a layer."""
-    rows = layers(study, found["cell"], "weight_grad_norm, bias_grad_norm", "step IN (0, 20)")
+    rows = layers(study, found["cell"], "weight_grad_norm, bias_grad_norm", f"step IN (0, {STEPS})")
     rows = rows.merge(found[["cell", "activation", "depth", "seed"]], on="cell")
     hidden = rows["layer"] < rows["depth"]
     columns = {}
     for kind, (column, below) in KINDS.items():
         part = rows[hidden == below]
-        # one layer that is not known makes the largest unknown
-        columns[kind] = part.groupby(["cell", "step"])[column].agg(
-            lambda one: one.max(skipna=False)
-        )
+        columns[kind] = part.groupby(["cell", "step"])[column].agg(_largest)
     table = pd.concat(columns, axis=1).reset_index()
     return found[["cell", "activation", "depth", "seed"]].merge(table, on="cell")
 
@@ -114,9 +117,7 @@ def _figure(norms: pd.DataFrame) -> Figure:
         for row, depth in zip(axes, DEPTHS, strict=True):
             for axis, step in zip(row, titles, strict=True):
                 part = norms[(norms["depth"] == depth) & (norms["step"] == step)]
-                table = part.groupby("activation")[list(KINDS)].agg(
-                    lambda one: one.max(skipna=False)
-                )
+                table = part.groupby("activation")[list(KINDS)].agg(_largest)
                 for y, activation in enumerate(ACTIVATIONS):
                     for x, kind in enumerate(KINDS):
                         value = float(table.loc[activation, kind])

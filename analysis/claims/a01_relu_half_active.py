@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, paired, tuned, where
 from analysis.ledger.series import TRAINED, average, hidden, only
@@ -37,7 +37,7 @@ def judge(study: Study, data: str) -> Evidence:
     for found, depths in ((start, START_DEPTHS), (end, DEPTHS)):
         halves.append(
             [
-                decision.within(
+                outcomes.within(
                     f"{init}, depth {depth}",
                     only(found, init=init, depth=depth)["share"],
                     LOW,
@@ -94,8 +94,8 @@ def _like_dropout(gaps: pd.DataFrame) -> tuple[decision.Outcome, decision.Outcom
     )
     drop = paired(dropped, tanh, "gap")
     effects = drop.merge(paired(relu, tanh, "gap"), on="seed", suffixes=("_dropout", "_relu"))
-    by_dropout = decision.below("dropout on tanh", effects["difference_dropout"], 0.0)
-    like = decision.below(
+    by_dropout = outcomes.below("dropout on tanh", effects["difference_dropout"], 0.0)
+    like = outcomes.below(
         "ReLU against tanh, depth 3",
         effects["difference_relu"] - effects["difference_dropout"] / 2,
         0.0,

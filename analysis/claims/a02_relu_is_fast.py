@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import measurements
 from analysis.ledger.series import span
@@ -31,7 +31,7 @@ def judge(study: Study, data: str) -> Evidence:
         raise NoEvidence("the task timed no ReLU or no sigmoid")
     relative = wide.div(wide["relu"], axis=0).reset_index()
     tests = tuple(
-        decision.ratio_above(
+        outcomes.ratio_above(
             f"{device}, {passes}, {memory} memory, {size:,} numbers", part["sigmoid"], FAST, SLOW
         )
         for (device, passes, memory, size), part in relative.groupby(keys[:-1])

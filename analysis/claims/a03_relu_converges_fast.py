@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, paired, tuned, where
 from analysis.ledger.series import (
@@ -57,7 +57,7 @@ def judge(study: Study, data: str) -> Evidence:
                 pairs.assign(rival=rival, depth=depth, init=init, target=target, ratio=ratio)
             )
             tests[rival].append(
-                decision.median_above(f"{init}, depth {depth}, to {target:g} nats", ratio, 1.0)
+                outcomes.median_above(f"{init}, depth {depth}, to {target:g} nats", ratio, 1.0)
             )
     table = pd.concat(tables, ignore_index=True).drop(columns="difference")
     parts = tuple(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import layers, networks, where
 from analysis.ledger.series import ON_ALL_SAMPLES, only
@@ -50,7 +50,7 @@ def judge(study: Study, data: str) -> Evidence:
         own = only(found, optimizer=optimizer, decay=decay)
         column = "gradient" if decay else "moved"
         tests = [
-            decision.all_zero(f"{name}, dead layer {layer}", only(own, killed=layer)[column])
+            outcomes.all_zero(f"{name}, dead layer {layer}", only(own, killed=layer)[column])
             for layer in KILLED
         ]
         title = (
@@ -62,7 +62,7 @@ def judge(study: Study, data: str) -> Evidence:
         parts.append(Part(title, tuple(tests), decision.for_every(tests), unit))
     plain = only(found, optimizer="sgd", decay=0.0)
     learnt = [
-        decision.within(
+        outcomes.within(
             f"plain SGD, dead layer {layer}",
             (part := only(plain, killed=layer))["score"] - part["chance"],
             -MARGIN,

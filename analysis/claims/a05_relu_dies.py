@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import networks, where
 from analysis.ledger.series import ON_ALL_SAMPLES, hidden, only
@@ -41,12 +41,12 @@ def judge(study: Study, data: str) -> Evidence:
             for _, one in part.groupby("seed")
             if one["lr"].nunique() > 1
         ]
-        trend.append(decision.above(f"{init}, depth {depth}", slopes, 0.0))
+        trend.append(outcomes.above(f"{init}, depth {depth}", slopes, 0.0))
         for rate in RATES:
             label = f"{init}, depth {depth}, rate {rate:g}"
             died = only(part, lr=rate)["died"]
-            easily.append(decision.above(label, died, EASILY))
-            most.append(decision.above(label, died, MOST))
+            easily.append(outcomes.above(label, died, EASILY))
+            most.append(outcomes.above(label, died, MOST))
     parts = (
         Part("A larger step kills more", tuple(trend), decision.for_every(trend),
              "share of units for ten times the rate"),

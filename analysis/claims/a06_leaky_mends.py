@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import networks, paired, tuned, ways, where
 from analysis.ledger.series import TRAINED, only, reference
@@ -49,9 +49,9 @@ def judge(study: Study, data: str) -> Evidence:
     for kind, depth in itertools.product(KINDS, DEPTHS):
         label = f"{kind}, depth {depth}"
         if depth > 2:
-            gradient.append(decision.above(label, _less_relu(best, kind, depth, "ratio"), 0.0))
-        rates.append(decision.above(label, _less_relu(over_rates, kind, depth, "score"), 0.0))
-        better.append(decision.below(label, _less_relu(best, kind, depth, "score"), POINT))
+            gradient.append(outcomes.above(label, _less_relu(best, kind, depth, "ratio"), 0.0))
+        rates.append(outcomes.above(label, _less_relu(over_rates, kind, depth, "score"), 0.0))
+        better.append(outcomes.below(label, _less_relu(best, kind, depth, "score"), POINT))
     parts = (
         Part("Mends vanishing", tuple(gradient), decision.for_every(gradient),
              "decades of the gradient kept more than by ReLU"),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import paired, tuned, where
 from analysis.ledger.series import TRAINED, average, hidden, only, reference
@@ -43,11 +43,11 @@ def judge(study: Study, data: str) -> Evidence:
     moves, fits = [], []
     for depth in DEPTHS:
         part = only(learned, depth=depth)
-        moves.append(decision.above(f"depth {depth}", part["moved"], MOVED))
+        moves.append(outcomes.above(f"depth {depth}", part["moved"], MOVED))
     for slope, depth in itertools.product(SLOPES, DEPTHS):
         pairs = paired(only(learned, depth=depth), only(fixed, slope=slope, depth=depth), "score")
         fits.append(
-            decision.above(f"against {slope:g}, depth {depth}", pairs["difference"], -POINT)
+            outcomes.above(f"against {slope:g}, depth {depth}", pairs["difference"], -POINT)
         )
     parts = (
         Part("Slopes are learned", tuple(moves), decision.for_every(moves),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import paired, tuned, where
 from analysis.ledger.series import (
@@ -52,16 +52,16 @@ def judge(study: Study, data: str) -> Evidence:
         sigmoid, centred = (only(found, activation=one, depth=depth) for one in (SIGMOID, CENTRED))
         # what diverged before anything was seen shows no sign
         samples, batch = (sigmoid[one].fillna(0.0) for one in ("of_samples", "of_units"))
-        signs.append(decision.above(f"one sample, depth {depth}", samples, EVERY_SAMPLE))
-        signs.append(decision.above(f"batch of 128, depth {depth}", batch, ONE_SIGN))
+        signs.append(outcomes.above(f"one sample, depth {depth}", samples, EVERY_SAMPLE))
+        signs.append(outcomes.above(f"batch of 128, depth {depth}", batch, ONE_SIGN))
         # of medians: the cosine of a network without two updates is NaN
         difference = paired(centred, sigmoid, "cosine")["difference"]
-        cosines.append(decision.median_above(f"depth {depth}", difference, 0.0))
+        cosines.append(outcomes.median_above(f"depth {depth}", difference, 0.0))
         target = targets[depth] = common_target(pd.concat([sigmoid, centred]))
         times = paired(sigmoid, centred, f"to_{target}")
         with np.errstate(invalid="ignore"):
             ratio = times["one"] / times["other"]
-        slower.append(decision.median_above(f"depth {depth}, to {target:g} nats", ratio, 1.0))
+        slower.append(outcomes.median_above(f"depth {depth}, to {target:g} nats", ratio, 1.0))
     parts = (
         Part("A unit's gradients have one sign", tuple(signs), decision.for_every(signs),
              "share of samples, or of units"),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.drawing import LINE_STYLES
 from analysis.ledger.select import networks, paired, tuned, where
@@ -53,17 +53,17 @@ def judge(study: Study, data: str) -> Evidence:
     saturates, falls, stops, best = [], [], [], {}
     for name, depth in itertools.product(NAMES, DEPTHS):
         slopes = _slopes(only(start, activation=name, depth=depth), "saturated")
-        saturates.append(decision.above(f"{name}, depth {depth}", slopes, 0.0))
+        saturates.append(outcomes.above(f"{name}, depth {depth}", slopes, 0.0))
     for name in NAMES:
         part = only(end, activation=name)
         spread = best[name] = trials[name]
-        falls.append(decision.below(name, _slopes(part[part["std"] >= LARGE], "score"), 0.0))
+        falls.append(outcomes.below(name, _slopes(part[part["std"] >= LARGE], "score"), 0.0))
         large = only(part, std=TRAINED_SPREADS[-1])
         pairs = paired(large, only(part, std=spread), "score")
         chance = float(part["chance"].iloc[0])
         left = (pairs["one"] - chance) - KEPT * (pairs["other"] - chance)
         stops.append(
-            decision.below(f"{name}, {TRAINED_SPREADS[-1]:g} against {spread:g}", left, 0.0)
+            outcomes.below(f"{name}, {TRAINED_SPREADS[-1]:g} against {spread:g}", left, 0.0)
         )
     parts = (
         Part("Large weights saturate", tuple(saturates), decision.for_every(saturates),

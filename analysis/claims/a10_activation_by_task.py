@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import tuned, where
 from analysis.ledger.series import only
@@ -92,7 +92,7 @@ def _beaten(scores: pd.DataFrame, name: str) -> decision.Outcome:
         for other in NAMES:
             if other != name:
                 behind = (part[other] - part[name]).dropna()
-                tests.append(decision.above(f"{other} on {task}", behind, POINT))
+                tests.append(outcomes.above(f"{other} on {task}", behind, POINT))
     worst = max(tests, key=lambda one: one.estimate)
     return replace(
         worst,

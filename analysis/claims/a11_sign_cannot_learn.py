@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import layers, networks, where
 from analysis.ledger.series import only
@@ -46,7 +46,7 @@ def judge(study: Study, data: str) -> Evidence:
     )
     found = found.assign(largest=found["cell"].map(largest))
     tests = tuple(
-        decision.all_zero(f"depth {depth}", only(found, depth=depth)["largest"]) for depth in DEPTHS
+        outcomes.all_zero(f"depth {depth}", only(found, depth=depth)["largest"]) for depth in DEPTHS
     )
     score, chance = float(found["score"].mean()), float(found["chance"].iloc[0])
     said = (

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import ORDINARY, measurements, paired, tuned, where
 from analysis.ledger.series import TRAINED, only
@@ -35,7 +35,7 @@ def judge(study: Study, data: str) -> Evidence:
     # by as much as what rounding allows is exceeded; NaN stays NaN
     excess = (wide[DIFFERENCE] - wide[BOUND]).clip(lower=0.0)
     product = [
-        decision.all_zero(f"{init}, depth {depth}", part)
+        outcomes.all_zero(f"{init}, depth {depth}", part)
         for (init, depth), part in excess.groupby([wide["init"], wide["depth"]])
     ]
     linear = tuned(
@@ -44,14 +44,14 @@ def judge(study: Study, data: str) -> Evidence:
     )
     relu = tuned(study, where(activation="relu", init=ORDINARY, depth=2, data=data, **TRAINED))
     one = only(linear, depth=1)
-    same = decision.within(
+    same = outcomes.within(
         f"depth {DEEP} less depth 1",
         paired(only(linear, depth=DEEP), one, "score")["difference"],
         -POINT,
         POINT,
     )
     more = [
-        decision.above(init, paired(only(relu, init=init), one, "score")["difference"], POINT)
+        outcomes.above(init, paired(only(relu, init=init), one, "score")["difference"], POINT)
         for init in ORDINARY
     ]
     parts = (

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, paired, tuned, where
 from analysis.ledger.series import TRAINED, only, reference
@@ -33,7 +33,7 @@ def judge(study: Study, data: str) -> Evidence:
             only(found, activation=one, init=init, depth=depth) for one in ("relu", "sigmoid")
         )
         gains = paired(relu, sigmoid, "score")["difference"]
-        tests.append(decision.above(f"{init}, depth {depth}", gains, POINT))
+        tests.append(outcomes.above(f"{init}, depth {depth}", gains, POINT))
     by_depth = {
         depth: [one.estimate for one in tests if one.label.endswith(f"depth {depth}")]
         for depth in DEPTHS

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, panels
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import measurements
 
@@ -29,7 +29,7 @@ def judge(study: Study, data: str) -> Evidence:
     if not {DIFFERENCE, BOUND} <= set(wide.columns):
         raise NoEvidence("the task tanh_identity measured no difference or no bound")
     tests = tuple(
-        decision.all_zero(f"{row['dtype']}, {row['grid']}", [_excess(row)])
+        outcomes.all_zero(f"{row['dtype']}, {row['grid']}", [_excess(row)])
         for row in wide.to_dict("records")
     )
     held = int((wide[DIFFERENCE] <= wide[BOUND]).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from analysis.frames import Study
-from analysis.ledger import decision, drawing
+from analysis.ledger import decision, drawing, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
 from analysis.words import signed
@@ -27,7 +27,7 @@ def judge(study: Study, data: str) -> Evidence:
     found = ways(study, found)
     sigmoid = found[found["activation"] == "sigmoid"]
     tests = tuple(
-        decision.below_ranked(f"{init}, depth {depth}", part["slope"], STEEP)
+        outcomes.below_ranked(f"{init}, depth {depth}", part["slope"], STEEP)
         for (init, depth), part in sigmoid.groupby(["init", "depth"])
     )
     verdict = decision.for_every(tests)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, drawing
+from analysis.ledger import decision, drawing, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
 from analysis.words import joined, share, signed
@@ -40,8 +40,8 @@ def judge(study: Study, data: str) -> Evidence:
         for init in ORDINARY:
             part = fits[(fits["activation"] == activation) & (fits["init"] == init)]
             name = f"{activation}, {init}"
-            runs.append(decision.outside(name, part["per_layer"], -RATE, RATE))
-            straight.append(decision.above_ranked(name, part["better"], 0.0))
+            runs.append(outcomes.outside(name, part["per_layer"], -RATE, RATE))
+            straight.append(outcomes.above_ranked(name, part["better"], 0.0))
     parts = (
         Part("runs to 0 or to infinity", tuple(runs), decision.for_every(runs),
              "decades per layer of depth"),

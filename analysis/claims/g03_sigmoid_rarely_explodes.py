@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, drawing
+from analysis.ledger import decision, drawing, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
 from analysis.words import joined, signed
@@ -52,10 +52,10 @@ def judge(study: Study, data: str) -> Evidence:
     mapped = ways(study, whole(mapped, activation=["sigmoid"], depth=DEPTHS, scale=SCALES))
     exploding = ordinary.assign(explodes=ordinary["ratio"] > 0)
     shares = exploding.groupby("seed")["explodes"].mean()
-    rarely = (decision.below("ordinary starts", shares, RARE),)
+    rarely = (outcomes.below("ordinary starts", shares, RARE),)
     sigmoid = mapped[mapped["activation"] == "sigmoid"]
     never = tuple(
-        decision.below_ranked(f"σ_w {scale:g}, depth {depth}", part["ratio"], 0.0)
+        outcomes.below_ranked(f"σ_w {scale:g}, depth {depth}", part["ratio"], 0.0)
         for (depth, scale), part in sigmoid.groupby(["depth", "scale"])
     )
     parts = (

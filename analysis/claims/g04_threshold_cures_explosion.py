@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import linear_level, networks, paired, tuned, where, whole
 from analysis.statistics import student_interval
@@ -58,12 +58,12 @@ def judge(study: Study, data: str) -> Evidence:
                 for depth in DEPTHS:
                     label = f"{mend}, {activation}, depth {depth}"
                     survives.append(
-                        decision.share_below(label, _lost(every[mend], activation, depth), 0.5)
+                        outcomes.share_below(label, _lost(every[mend], activation, depth), 0.5)
                     )
                     fast = _difference(every, mend, activation, depth, RATES[-1])
-                    learns.append(decision.above(label, fast, POINT))
+                    learns.append(outcomes.above(label, fast, POINT))
                     tuned_ = _difference(best, mend, activation, depth, None)
-                    matches.append(decision.above(label, tuned_, -POINT))
+                    matches.append(outcomes.above(label, tuned_, -POINT))
         parts += [
             Part(f"{name}: fewer than half diverge at rate {RATES[-1]:g}", tuple(survives),
                  decision.for_every(survives), "share of networks that diverge"),

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import ORDINARY, measurements, networks, paired, ways, where, whole
 from analysis.statistics import student_interval
@@ -53,7 +53,7 @@ def judge(study: Study, data: str) -> Evidence:
         rows = counts[(counts["layer"] == 1) & (counts["derivative"] == kind)]
         half.append(_exact(name, rows, rows["share"] >= HALF))
     causes = tuple(
-        decision.above_ranked(f"{init}, depth {depth}", part["share"], HALF)
+        outcomes.above_ranked(f"{init}, depth {depth}", part["share"], HALF)
         for (init, depth), part in split.groupby(["init", "depth"])
     )
     parts = (
@@ -92,7 +92,7 @@ def judge(study: Study, data: str) -> Evidence:
 def _exact(name: str, rows: pd.DataFrame, holds: pd.Series) -> decision.Outcome:
     known = bool(len(rows)) and bool(np.isfinite(rows["share"]).all())
     share = float(rows["share"].min()) if known else np.nan
-    return decision.exactly(name, holds if known else [], share)
+    return outcomes.exactly(name, holds if known else [], share)
 
 
 def counted(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from analysis.frames import Study
-from analysis.ledger import decision, drawing
+from analysis.ledger import decision, drawing, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, paired, tuned, ways, where, whole
 from analysis.words import signed
@@ -35,8 +35,8 @@ def judge(study: Study, data: str) -> Evidence:
         part = found[found["init"] == init]
         relu, sigmoid = (part[part["activation"] == one] for one in ("relu", "sigmoid"))
         pairs = paired(relu, sigmoid, "ratio")
-        less.append(decision.above_ranked(init, pairs["difference"], 0.0))
-        same.append(decision.within_ranked(init, relu["ratio"], -DECADE, DECADE))
+        less.append(outcomes.above_ranked(init, pairs["difference"], 0.0))
+        same.append(outcomes.within_ranked(init, relu["ratio"], -DECADE, DECADE))
     chosen = where(
         activation="relu", init=ORDINARY, depth=DEPTH, steps=STEPS, probe__steps=8,
         probe__samples=256, data=data,
@@ -44,7 +44,7 @@ def judge(study: Study, data: str) -> Evidence:
     trained = whole(tuned(study, chosen), init=ORDINARY)
     for init in ORDINARY:
         part = trained[trained["init"] == init]
-        trains.append(decision.above(init, part["score"] - part["chance"], LEARNT))
+        trains.append(outcomes.above(init, part["score"] - part["chance"], LEARNT))
     parts = (
         Part("ReLU loses less than sigmoid", tuple(less), decision.for_every(less), "decades more kept"),
         Part("keeps the gradient within a factor of ten", tuple(same), decision.for_every(same),

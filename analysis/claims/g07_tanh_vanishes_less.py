@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from analysis.frames import Study
-from analysis.ledger import decision, drawing
+from analysis.ledger import decision, drawing, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, paired, ways, where, whole
 from analysis.words import joined, share, signed
@@ -33,9 +33,9 @@ def judge(study: Study, data: str) -> Evidence:
             here = found[(found["init"] == init) & (found["depth"] == depth)]
             sigmoid, tanh = (here[here["activation"] == one] for one in ACTIVATIONS)
             name = f"{init}, depth {depth}"
-            vanishes.append(decision.below_ranked(name, tanh["slope"], STEEP))
+            vanishes.append(outcomes.below_ranked(name, tanh["slope"], STEEP))
             kept = paired(tanh, sigmoid, "ratio")["difference"]
-            less.append(decision.above_ranked(name, kept, 0.0))
+            less.append(outcomes.above_ranked(name, kept, 0.0))
     parts = (
         Part("tanh vanishes", tuple(vanishes), decision.for_every(vanishes),
              "decades per layer, from output to input"),

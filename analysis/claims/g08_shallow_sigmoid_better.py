@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.frames import Study
-from analysis.ledger import decision, drawing
+from analysis.ledger import decision, drawing, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, linear_level, paired, tuned, where, whole
 from analysis.words import several, share
@@ -40,12 +40,12 @@ def judge(study: Study, data: str) -> Evidence:
         for depth in SHALLOW:
             part = here[here["depth"] == depth]
             well.append(
-                decision.above(f"{init}, depth {depth}", part["score"] - part["chance"], WELL)
+                outcomes.above(f"{init}, depth {depth}", part["score"] - part["chance"], WELL)
             )
         mean = shallow.groupby("seed").agg(score=("score", "mean"), cell=("cell", "first"))
         for depth in DEEP:
             pairs = paired(mean.reset_index(), here[here["depth"] == depth], "score")
-            worse.append(decision.above(f"{init}, depth {depth}", pairs["difference"], POINT))
+            worse.append(outcomes.above(f"{init}, depth {depth}", pairs["difference"], POINT))
     parts = (
         Part("two and three layers do well", tuple(well), decision.for_every(well),
              "test accuracy above chance"),

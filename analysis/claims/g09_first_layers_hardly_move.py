@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, layers, tuned, where, whole
 from analysis.words import signed
@@ -51,7 +51,7 @@ def judge(study: Study, data: str) -> Evidence:
     parts = []
     for activation in CLAIMED:
         tests = tuple(
-            decision.below_ranked(f"{init}, depth {depth}", part["ratio"], TENTH)
+            outcomes.below_ranked(f"{init}, depth {depth}", part["ratio"], TENTH)
             for (init, depth), part in found[found["activation"] == activation].groupby(
                 ["init", "depth"]
             )

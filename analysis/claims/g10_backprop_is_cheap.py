@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import measurements
 from analysis.statistics import student_interval
@@ -36,10 +36,10 @@ def judge(study: Study, data: str) -> Evidence:
             passes = part["passes"].to_numpy()
             few.append(_exact(name, passes, passes <= FEW, float(passes.max())))
             continue
-        grows.append(decision.above(name, slopes[np.isfinite(slopes)], GROWTH))
+        grows.append(outcomes.above(name, slopes[np.isfinite(slopes)], GROWTH))
         for parameters, row in part.groupby("parameters"):
             known = row["passes"][np.isfinite(row["passes"])]
-            few.append(decision.below(f"{name}, {parameters:,} parameters", known, FEW))
+            few.append(outcomes.below(f"{name}, {parameters:,} parameters", known, FEW))
     parts = (
         Part("the saving grows with the number of parameters", tuple(grows), decision.for_every(grows),
              "exponent of the saving over the number of parameters"),
@@ -99,7 +99,7 @@ def _growth(part: pd.DataFrame) -> float:
 
 def _exact(name: str, values: np.ndarray, holds: np.ndarray, shown: float) -> decision.Outcome:
     known = bool(np.isfinite(values).all())
-    return decision.exactly(name, holds if known else [], shown if known else np.nan)
+    return outcomes.exactly(name, holds if known else [], shown if known else np.nan)
 
 
 def draw(costs: pd.DataFrame) -> Figure:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import measurements
 from analysis.words import signed
@@ -33,8 +33,8 @@ def judge(study: Study, data: str) -> Evidence:
         name, known = f"depth {depth}", bool(np.isfinite(part[["outputs", *SIDES]]).all(axis=None))
         apart = float(part["difference"].abs().max()) if known else np.nan
         worst = float(part["outputs"].max()) if known else np.nan
-        same.append(decision.exactly(name, part["outputs"] <= SAME if known else [], worst))
-        differs.append(decision.exactly(name, [apart >= DECADE] if known else [], apart))
+        same.append(outcomes.exactly(name, part["outputs"] <= SAME if known else [], worst))
+        differs.append(outcomes.exactly(name, [apart >= DECADE] if known else [], apart))
     parts = (
         Part("the two are one function", tuple(same), decision.for_every(same),
              "largest relative difference of outputs"),

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import layers, networks, where, whole
 from analysis.words import joined
@@ -45,7 +45,7 @@ def judge(study: Study, data: str) -> Evidence:
         for activation in ACTIVATIONS:
             values = start[start["activation"] == activation].groupby("seed")[kind].agg(_largest)
             holds = (values == 0).astype(float).mask(values.isna())
-            tests.append(decision.settled(activation, holds))
+            tests.append(outcomes.settled(activation, holds))
         parts.append(
             Part(kind, tuple(tests), decision.for_every(tests), "of seeds have no gradient")
         )

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import looks_of
 from analysis.ledger.select import layers, networks, where, whole
@@ -42,7 +42,7 @@ def judge(study: Study, data: str) -> Evidence:
     # a network that stayed where it was, or whose units are not known, says nothing
     holds = holds.mask(alike["alike"].isna() | ~(alike["path"] >= MOVED))
     tests = [
-        decision.settled(activation, found[found["activation"] == activation]["cell"].map(holds))
+        outcomes.settled(activation, found[found["activation"] == activation]["cell"].map(holds))
         for activation in ACTIVATIONS
     ]
     went = table.groupby("activation")["path"].max()

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.dots import GREY
 from analysis.ledger.select import measurements
@@ -40,7 +40,7 @@ def judge(study: Study, data: str) -> Evidence:
             part = table[(table["source"] == source) & (table["rule"] == rule)]
             for row in part.itertuples():
                 label = f"{author}, {row.fan_in} → {row.fan_out}"
-                tests.append(decision.settled(label, [row.same], row.size))
+                tests.append(outcomes.settled(label, [row.same], row.size))
         if not tests:
             raise NoEvidence(f"the task start_rules lacks the rules of: {name}")
         parts.append(

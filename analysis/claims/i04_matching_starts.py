@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import looks_of
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
@@ -42,15 +42,15 @@ def judge(study: Study, data: str) -> Evidence:
     found = whole(networks(study, chosen, more), activation=ACTIVATIONS, init=ORDINARY)
     found = ways(study, found).merge(_predicted(found), on=["activation", "init"])
     found = found.drop(columns="settings")
-    suited = [_weighed(decision.within_ranked, found, *cell) for cell in SUITED]
-    swapped = [_weighed(decision.outside, found, *cell) for cell in SWAPPED]
+    suited = [_weighed(outcomes.within_ranked, found, *cell) for cell in SUITED]
+    swapped = [_weighed(outcomes.outside, found, *cell) for cell in SWAPPED]
     unit = "log10 of the first over the last hidden layer"
     parts = (
         Part("Suited: within a factor of ten", tuple(suited), decision.for_every(suited), unit),
         Part("Swapped: beyond a factor of ten", tuple(swapped), decision.for_every(swapped), unit),
     )
     every = [
-        _weighed(decision.within_ranked, found, one, init)
+        _weighed(outcomes.within_ranked, found, one, init)
         for one in ACTIVATIONS
         for init in ORDINARY
     ]

@@ -14,7 +14,7 @@ from scipy import stats
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import looks_of
 from analysis.ledger.select import networks, paired, tuned, where, whole
@@ -94,8 +94,8 @@ def _arrived(found: pd.DataFrame, init: str) -> np.ndarray:
 def _test(found: pd.DataFrame, label: str) -> decision.Outcome:
     """Return the test that most seeds arrive with He's start and that most do not with Xavier's."""
     he, xavier = _arrived(found, "he_normal"), _arrived(found, "xavier_normal")
-    test = decision.both(
-        label, [decision.share_above("", he, HALF), decision.share_below("", xavier, HALF)]
+    test = outcomes.both(
+        label, [outcomes.share_above("", he, HALF), outcomes.share_below("", xavier, HALF)]
     )
     difference, low, high = _newcombe(he, xavier)
     return replace(test, estimate=difference, low=low, high=high, margins=())
@@ -128,7 +128,7 @@ def _told(found: pd.DataFrame, label: str) -> str:
     pairs = paired(xavier, he, "updates")
     # of two that never arrive none is ahead
     ahead = np.nan_to_num(np.sign(pairs["difference"]))
-    sooner = decision.more_often("", ahead)
+    sooner = outcomes.more_often("", ahead)
     return (
         f"{label[0].upper()}{label[1:]}, {joined(words)}; He's is ahead in {int((ahead > 0).sum())} of "
         f"{len(ahead)} seeds, Xavier's in {int((ahead < 0).sum())} (sign test, p {sooner.p_for:.2g})."

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import linear_level, paired, tuned, ways, where, whole
@@ -40,9 +40,9 @@ def judge(study: Study, data: str) -> Evidence:
             part = found[found["depth"] == depth]
             rbm, drawn = (part[part["init"] == one] for one in ("rbm", init))
             gain = paired(rbm, drawn, "score")["difference"]
-            gains.append(decision.above(label, gain, POINT))
+            gains.append(outcomes.above(label, gain, POINT))
             more = paired(rbm, drawn, "ratio")["difference"]
-            kept.append(decision.above_ranked(label, more, 0.0))
+            kept.append(outcomes.above_ranked(label, more, 0.0))
     parts = (
         Part("more accurate by more than a point", tuple(gains), decision.for_every(gains),
              "test accuracy gained"),

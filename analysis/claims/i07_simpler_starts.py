@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis import layout, style
 from analysis.claims.i06_pretraining import DEPTHS, DRAWN, STEPS, pretrained
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import linear_level, measurements, paired
@@ -34,13 +34,13 @@ def judge(study: Study, data: str) -> Evidence:
             part = found[found["depth"] == depth]
             drawn, rbm = (part[part["init"] == one] for one in (init, "rbm"))
             gain = paired(drawn, rbm, "score")["difference"]
-            better.append(decision.above(f"{init}, depth {depth}", gain, 0.0))
+            better.append(outcomes.above(f"{init}, depth {depth}", gain, 0.0))
         for depth in TIMED:
             wide = times[times["depth"] == depth].pivot(
                 index="repeat", columns="init", values="seconds"
             )
             decades = np.log10(wide["rbm"] / wide[init])
-            faster.append(decision.above(f"{init}, depth {depth}", decades, DECADE))
+            faster.append(outcomes.above(f"{init}, depth {depth}", decades, DECADE))
     parts = (
         Part("simpler: ten times as fast to make", tuple(faster), decision.for_every(faster),
              "decades faster than pre-training"),

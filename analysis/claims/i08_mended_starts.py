@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import levels, means
 from analysis.ledger.select import (
@@ -78,9 +78,9 @@ def judge(study: Study, data: str) -> Evidence:
             part = found[found["depth"] == depth]
             own, he = (part[part["start"] == one] for one in (start, "He"))
             label = f"{start}, depth {depth}"
-            kept.append(decision.within_ranked(label, own["ratio"], -DECADE, DECADE))
-            learnt.append(decision.above(label, own["score"] - own["chance"], POINT))
-            equal.append(decision.above(label, paired(own, he, "score")["difference"], -POINT))
+            kept.append(outcomes.within_ranked(label, own["ratio"], -DECADE, DECADE))
+            learnt.append(outcomes.above(label, own["score"] - own["chance"], POINT))
+            equal.append(outcomes.above(label, paired(own, he, "score")["difference"], -POINT))
     parts = (
         Part("keeps the gradient within a factor of ten", tuple(kept), decision.for_every(kept),
              "log10 of the first over the last hidden layer"),

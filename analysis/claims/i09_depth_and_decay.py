@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import levels
 from analysis.ledger.select import CONDITION, linear_level, tuned, where, whole
@@ -53,7 +53,7 @@ def judge(study: Study, data: str) -> Evidence:
     for depth in DEPTHS[1:]:
         for decay in DECAYS[1:]:
             label, deep = f"depth {depth}, decay {decay:g}", _of(found, depth, decay)
-            shares.append(decision.share_above(label, deep["trained"].to_numpy(), MOST))
+            shares.append(outcomes.share_above(label, deep["trained"].to_numpy(), MOST))
             spreads.append(_spread(label, deep, shallow, shares[-1]))
     parts = (
         Part("most seeds train", tuple(shares), decision.for_every(shares), "of the seeds train"),
@@ -107,7 +107,7 @@ def _spread(
         return decision.Outcome(
             label, math.nan, -math.inf, math.inf, len(values), 1.0, 1.0, math.inf, (0.0,)
         )
-    return decision.below(label, decision.pseudo_values(_log_ratio, values), 0.0)
+    return outcomes.below(label, outcomes.pseudo_values(_log_ratio, values), 0.0)
 
 
 def _log_ratio(values: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision
+from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import ORDINARY, linear_level, tuned, where, whole
@@ -45,9 +45,9 @@ def judge(study: Study, data: str) -> Evidence:
     tables = {depth: _factorial(found[found["depth"] == depth]) for depth in DEPTHS}
     tests = {
         effect: [
-            decision.above(
+            outcomes.above(
                 f"depth {depth}",
-                decision.pseudo_values(functools.partial(_total, at), scores),
+                outcomes.pseudo_values(functools.partial(_total, at), scores),
                 TENTH,
             )
             for depth, scores in tables.items()

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.frames import Study
-from analysis.ledger.decision import Outcome, Verdict, Word, together
+from analysis.ledger.decision import Verdict, together
+from analysis.ledger.outcomes import Outcome, Word
 
 NOTES = ("000", "001", "002", "003", "004")
 """The five lecture notes, by number."""

@@ -14,7 +14,8 @@ import pandas as pd
 from analysis.claims import claims
 from analysis.frames import Study
 from analysis.ledger.claim import Claim, Evidence, NoEvidence
-from analysis.ledger.decision import LEVEL, Outcome, Word, holm
+from analysis.ledger.decision import holm
+from analysis.ledger.outcomes import LEVEL, Outcome, Word
 
 FIXED = Path(__file__).parent.parent / "claims" / "rules.json"
 """Hashes of the rules by claim, committed before anything was run for them."""

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 
 from analysis.claims import claims
 from analysis.ledger.claim import Evidence, Part
-from analysis.ledger.decision import Outcome, Verdict
+from analysis.ledger.decision import Verdict
 from analysis.ledger.entries import Entry
+from analysis.ledger.outcomes import Outcome
 from study.errors import StoreError
 
 FILE = "ledger.json"

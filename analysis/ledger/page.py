@@ -13,9 +13,9 @@ from analysis import style
 from analysis.claims import FAMILY_NAMES
 from analysis.frames import Study
 from analysis.ledger import kept
-from analysis.ledger.decision import WORDS, Outcome, Word
 from analysis.ledger.drawing import VERDICT_COLOURS
 from analysis.ledger.entries import Entry, commands, entries, table
+from analysis.ledger.outcomes import WORDS, Outcome, Word
 from analysis.page import PAGE, Writer, replacing, template
 from analysis.provenance import provenance
 from study.errors import StoreError

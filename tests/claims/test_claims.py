@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from analysis.claims import FAMILIES, claims
 from analysis.ledger import kept
 from analysis.ledger.claim import NOTES, NoEvidence
-from analysis.ledger.decision import WORDS
 from analysis.ledger.entries import fixed_rules, rule_status
+from analysis.ledger.outcomes import WORDS
 from analysis.ledger.page import effect, number
 from tests.claims import synthetic
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.ledger.decision import (
+from analysis.ledger.decision import for_every, for_some, holm, opposite, together
+from analysis.ledger.outcomes import (
     LEVEL,
     POWER,
     Outcome,
@@ -22,19 +23,14 @@ from analysis.ledger.decision import (
     below_ranked,
     both,
     exactly,
-    for_every,
-    for_some,
-    holm,
     median_above,
     more_often,
-    opposite,
     outside,
     pseudo_values,
     ratio_above,
     seeds_needed,
     settled,
     share_above,
-    together,
     within,
     within_ranked,
 )

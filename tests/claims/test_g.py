@@ -12,8 +12,9 @@ import pytest
 
 from analysis.claims import claims
 from analysis.ledger.claim import Evidence, NoEvidence, Part
-from analysis.ledger.decision import Outcome, for_every
+from analysis.ledger.decision import for_every
 from analysis.ledger.entries import _deciding
+from analysis.ledger.outcomes import Outcome
 from tests.claims import synthetic
 from tests.claims.cases_g import CASES
 from tests.claims.synthetic import Invented

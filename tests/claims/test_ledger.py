@@ -16,7 +16,7 @@ from analysis.__main__ import main
 from analysis.frames import Study
 from analysis.ledger import decision, drawing, entries, kept
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
-from analysis.ledger.decision import Outcome
+from analysis.ledger.outcomes import Outcome
 from analysis.ledger.page import redraw, write_ledger
 from study.errors import StoreError
 from tests.claims import synthetic

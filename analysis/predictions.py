@@ -117,7 +117,9 @@ def _predicted(rows: list[tuple]) -> Iterator[Prediction]:  # type: ignore[type-
             field = predict(json.loads(settings), inputs, outputs)
         except StudyError:
             continue
-        yield Prediction(activation, init, int(depth), field, int(samples), int(probed), alike)
+        # of a probe set of one sample nothing is known of two
+        known = alike if alike is not None and math.isfinite(alike) else None
+        yield Prediction(activation, init, int(depth), field, int(samples), int(probed), known)
 
 
 def by_layer(predicted: list[Prediction], spread: bool) -> pd.DataFrame:

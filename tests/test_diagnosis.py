@@ -270,8 +270,9 @@ def test_a_label_says_from_when_until_when_it_held_with_the_evidence_of_its_last
         ("b", "diverged"): ("end", 5, 5, "as of 5"),
     }
     times = [time(one) for _, one in found.iterrows()]
-    assert "from step 3 to 7" in times
-    assert "throughout" in times
+    assert "first at step 3, last at 7" in times
+    assert "from step 5 on" in times
+    assert "at the start and at the end" in times
     assert "at the start" in times
     assert "at the end, step 9" in times
 

@@ -87,7 +87,7 @@ def test_the_figure_the_sentence_and_the_terminal_say_the_same(
     for _, row in drawing.table.iterrows():
         assert f"{written(row)} in {row['mended']} of {row['conditions']}" in printed
     most = drawing.table.loc[drawing.table["conditions"].idxmax(), "label"]
-    assert f"most conditions have is {most};" in told
+    assert f"most conditions have {most};" in told
 
 
 def test_nothing_is_mended_where_nothing_is_ill(tmp_path: Path) -> None:

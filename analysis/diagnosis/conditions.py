@@ -33,6 +33,12 @@ def by_condition(study: Study, thresholds: Thresholds = THRESHOLDS) -> pd.DataFr
     parts = []
     for trained in (False, True):
         cells = finished[(finished["steps"] > 0) == trained]
+        # a network counts once, however often it was measured
+        if trained:
+            once = {cell for variant in study.trained for cell in variant.cells["cell"]}
+            cells = cells[cells["cell"].isin(once)]
+        else:
+            cells = cells.drop_duplicates(study.start_keys())
         cells = cells.assign(rate=cells["lr"] if trained else np.nan)
         compared = ">" if trained else "="
         found = diagnose(study, f"networks.steps {compared} 0", thresholds)
@@ -59,9 +65,10 @@ def _counted(cells: pd.DataFrame, found: pd.DataFrame, variant: str) -> pd.DataF
     both = cells.merge(found, on="cell", how="left")
     both["label"] = both["label"].fillna("healthy")
     both["far"] = (both["value"] - both["bound"]).abs()
-    worst = both.sort_values("far", ascending=False, kind="stable")
-    rows = worst.groupby([*AXES, "label"], dropna=False, as_index=False).agg(
-        seeds=("cell", "nunique"),
-        **{name: (name, "first") for name in WORST},
-    )
+    # of those that diverged the first
+    worst = both.sort_values(["far", "since"], ascending=[False, True], kind="stable")
+    keys = [*AXES, "label"]
+    seeds = both.groupby(keys, dropna=False)["cell"].agg(seeds="nunique").reset_index()
+    # a row as it is: pandas' "first" would fill a gap from another network
+    rows = seeds.merge(worst.drop_duplicates(keys)[[*keys, *WORST]], on=keys)
     return totals.merge(rows, on=AXES)

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.diagnosis.labels import LABELS
 from analysis.diagnosis.rules import diagnose
 from analysis.frames import Study, Variant
-from analysis.score import score_of
+from analysis.score import MEASURED, score_of
 
 AXES = ["activation", "init", "depth", "lr"]
 
@@ -32,7 +32,8 @@ def mends(study: Study, variant: Variant | None) -> pd.DataFrame:
     """Return for every label which change of one setting takes all labels away.
 
     A condition has a label if at least half of its networks do; it is mended by a change if no network of the
-    condition that differs from it in that setting alone has any label. Depth is only lowered.
+    condition that differs from it in that setting alone has any label, and all of them are finished. Depth is
+    only lowered.
 
     Args:
         study: an opened study.
@@ -48,7 +49,8 @@ def mends(study: Study, variant: Variant | None) -> pd.DataFrame:
     if variant is None:
         return pd.DataFrame(columns=COLUMNS)
     cells = variant.cells[variant.cells["depth"] >= 2]
-    cells = cells[cells["status"].isin(["ok", "diverged"])]
+    whole = cells.groupby(AXES)["status"].agg(lambda given: given.isin(MEASURED).all())
+    cells = cells[cells["status"].isin(MEASURED)]
     found = diagnose(study, variant.where)
     labels = found.groupby("cell")["label"].agg(set)
     score = score_of(variant.cells)
@@ -60,7 +62,7 @@ def mends(study: Study, variant: Variant | None) -> pd.DataFrame:
         reached = part[score.test].where(part["status"] == "ok", score.chance).mean()
         conditions[key] = (
             {label for label, count in counts.items() if 2 * count >= len(part)},
-            not any(given),
+            not any(given) and bool(whole[key]),
             float(reached),
         )
     tried: dict[tuple[str, str, object], list[Outcome]] = defaultdict(list)

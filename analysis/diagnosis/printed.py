@@ -70,13 +70,17 @@ def _line(key: tuple, part: pd.DataFrame) -> tuple[str, ...]:  # type: ignore[ty
 def time(row: pd.Series) -> str:
     """Say when a label holds, from its row of `analysis.diagnosis.diagnose`."""
     since, step = f"{row['since']:,.0f}", f"{row['step']:,.0f}"
+    if row["label"] == "diverged":  # and stays so: its ``step`` is not the end
+        return f"from step {since} on"
     if row["when"] == "end" and since != step:
-        return f"from step {since} to the end, {step}"
+        return f"first at step {since}, and at the end, step {step}"
     if row["when"] == "between":
-        return f"at step {since}" if since == step else f"from step {since} to {step}"
-    return {"start": "at the start", "both": "throughout", "end": f"at the end, step {step}"}[
-        row["when"]
-    ]
+        return f"at step {since}" if since == step else f"first at step {since}, last at {step}"
+    return {
+        "start": "at the start",
+        "both": "at the start and at the end",
+        "end": f"at the end, step {step}",
+    }[row["when"]]
 
 
 def _joined(line: tuple[str, ...], widths: list[int]) -> str:

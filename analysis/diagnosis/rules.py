@@ -106,7 +106,8 @@ def _measured(study: Study, where: str) -> pd.DataFrame:
     def most(value: str, name: str) -> str:
         return f"max({value}) AS {name}, arg_max(layer, {value}) AS {name}_layer"
 
-    hidden = "CASE WHEN layer < depth THEN {} END"
+    # to SQL NaN is the largest number, which would hide those of other layers
+    hidden = "CASE WHEN layer < depth AND isfinite({0}) THEN {0} END"
     return study.execute(
         "SELECT cell, step, depth, width, "
         "max(signal_grad_rms) FILTER (layer = 1) AS first, "
@@ -188,7 +189,7 @@ def _in_training(study: Study, where: str, thresholds: Thresholds) -> Iterator[t
         f"WHERE {where} AND cells.status = 'diverged' ORDER BY cell"
     ).fetchall()
     for cell, step, layer in broken:
-        text = f"no finite number from step {step} on"
+        text = "no finite number"
         yield cell, "diverged", step, math.nan if layer is None else layer, step, math.nan, text
     losses = study.execute(
         "SELECT cell, any_value(networks.steps) AS steps, "

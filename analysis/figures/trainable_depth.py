@@ -37,7 +37,8 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
 
     Columns: ``activation, init``; ``trains``, the greatest depth tried up to which every one learns, at its
     best rate, more than a guess beyond doubt (0 where none does); ``fails``, the next depth tried (NaN where
-    all train); ``xi_correlation``, ``xi_gradient`` (the latter negative where gradients grow; infinite where
+    all train; a depth of which networks are missing, and which may yet learn, counts as not tried);
+    ``xi_correlation``, ``xi_gradient`` (the latter negative where gradients grow; infinite where
     there is no such scale; NaN where the theory does not speak of the condition), of the deepest networks.
     """
     scores = score.table(variant.cells)
@@ -48,6 +49,10 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
     }
     rows = []
     for (activation, init), part in best.groupby(AXES, sort=False):
+        # what networks that are missing would have learned is not known
+        part = part[part["above_chance"] | (part["missing"] == 0)]
+        if part.empty:
+            continue
         failed = part.loc[~part["above_chance"], "depth"]
         fails = float(failed.min()) if len(failed) else math.nan
         below = part.loc[part["depth"] < fails, "depth"] if len(failed) else part["depth"]
@@ -61,7 +66,7 @@ def table(study: Study, variant: Variant) -> pd.DataFrame:
                 **{name: math.nan if field is None else getattr(field, name) for name in XI},
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*AXES, "trains", "fails", *XI])
 
 
 @FigureFunction

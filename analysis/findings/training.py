@@ -62,12 +62,13 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
 
 
 def _mended(mends: pd.DataFrame) -> list[Finding]:
-    """Say which one changed setting left most conditions of the most frequent label without any."""
+    """Say which one changed setting left no label, of the label that it was tried on most often."""
     most = mends.loc[mends["conditions"].idxmax(), "label"]
     row = mends[mends["label"] == most].iloc[0]
     text = (
-        f"The label that most conditions have is {most}; what most often leaves none is {written(row)} with "
-        f"all else the same, in {row['mended']} of {several(int(row['conditions']), 'condition')}."
+        f"Of the labels that one changed setting took away, most conditions have {most}; what most often "
+        f"leaves none is {written(row)} with all else the same, in {row['mended']} of "
+        f"{several(int(row['conditions']), 'condition')}."
     )
     return [Finding(text, "mends")]
 

@@ -78,8 +78,15 @@ def mean_over_gaussian(function: Function, kinks: Sequence[float] = ()) -> Array
     for _ in range(HALVINGS):
         half = (high - low) / 2
         inside = (low + high)[:, None] / 2 + half[:, None] * NODES
-        # the ends from within: beyond them a function may go on elsewhere
-        ends = np.stack([np.nextafter(low, np.inf), np.nextafter(high, -np.inf)], axis=1)
+        # the ends from within, by more than rounding moves a kink: beyond it a function goes on elsewhere
+        inwards = half * 2.0**-40
+        ends = np.stack(
+            [
+                np.maximum(low + inwards, np.nextafter(low, np.inf)),
+                np.minimum(high - inwards, np.nextafter(high, -np.inf)),
+            ],
+            axis=1,
+        )
         nodes = np.concatenate([inside, ends], axis=1)
         density = np.exp(-(nodes**2) / 2) / math.sqrt(2 * math.pi)
         values = function(nodes.ravel()).reshape(-1, *nodes.shape) * density

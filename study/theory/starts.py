@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from study import initializers
 from study.cell import canonical_json
 from study.errors import SettingError, nearest
 from study.initializers import INITIALIZERS, LayerDraw
@@ -52,7 +53,7 @@ def predict(settings: Mapping[str, Any], inputs: int, outputs: int, q0: float = 
     chosen = canonical_json([settings["init"], settings["activation"]])
     name = settings["init"]["name"]
     # one of the user's own may treat every layer in its own way; ours go by shape alone
-    own = name in INITIALIZERS and INITIALIZERS[name].code is not None
+    own = name in INITIALIZERS and INITIALIZERS[name].function.__module__ != initializers.__name__
     found = [
         variances(
             chosen,

@@ -28,6 +28,8 @@ report: install ## train the standard grid (minutes; continues where it stopped)
 figures: install ## render the published study's report and the README's table from its records
 	$(BIN)/python -m analysis outputs/reference --against outputs/reference_alone
 	$(BIN)/python -m analysis.readme README.md outputs/reference
+	$(BIN)/python -m analysis ledger --redraw outputs/reference/ledger
+	$(BIN)/python -m analysis.ledger.readme README.md outputs/reference/ledger
 
 .PHONY: reference
 reference: install ## train the published study anew (a quarter of an hour on two cores) and publish its records
@@ -61,8 +63,18 @@ replicate: install ## the ledger again on other seeds and on a second data set (
 	$(BIN)/python -m analysis ledger outputs/ledger --only "$(CLAIMS)" \
 		--again outputs/ledger_again --again outputs/ledger_spirals:spirals
 
+.PHONY: publish-ledger
+publish-ledger: install ## keep the ledger in outputs/reference, without its records
+	rm -rf outputs/reference/ledger
+	cp -r outputs/ledger/ledger outputs/reference/ledger
+	$(BIN)/python -m analysis.ledger.readme README.md outputs/reference/ledger
+
 .PHONY: test
-test: install ## run the tests
+test: install ## run the tests, but for those that take minutes each
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+.PHONY: test-slow
+test-slow: install ## run all tests
 	$(BIN)/python -m pytest -n 2
 
 .PHONY: test-page

@@ -67,12 +67,14 @@ def judge(study: Study, data: str) -> Evidence:
     )  # fmt: skip
     said = " ".join(_sentence(rival, tests[rival], table) for rival in RIVALS)
     lost = int((found["status"] == "diverged").sum())
+    by = ["activation", "init", "depth", "step"]
+    means = smooth.merge(found, on="cell").groupby(by, as_index=False)["loss"].mean()
     return Evidence(
         parts,
         table,
         len(found),
         f"{said} {lost} networks diverged at their best rate.",
-        functools.partial(_draw, smooth.merge(found, on="cell"), targets),
+        functools.partial(_draw, means, targets),
         f"Training loss, a mean over {SPAN} successive batches, at each condition's best rate: the mean over "
         f"{found['seed'].nunique()} seeds, a line an initializer. Grey: the losses to which updates are "
         f"counted; {lost} networks diverged.",
@@ -97,20 +99,21 @@ def _times(ratio: float) -> str:
     return "∞" if math.isinf(ratio) else f"{ratio:.2g}"
 
 
-def _draw(smooth: pd.DataFrame, targets: dict[tuple[str, int], float]) -> Figure:
+def _draw(means: pd.DataFrame, targets: dict[tuple[str, int], float]) -> Figure:
     names = ["relu", *RIVALS]
     colours = style.colours(names)
     with style.house_style():
         figure, axes = layout.panel_grid([""], [f"depth {depth}" for depth in DEPTHS], (3.0, 2.5))
         for depth, axis in zip(DEPTHS, axes[0], strict=True):
             for name, init in itertools.product(names, ORDINARY):
-                part = smooth[
-                    (smooth["activation"] == name)
-                    & (smooth["init"] == init)
-                    & (smooth["depth"] == depth)
+                part = means[
+                    (means["activation"] == name)
+                    & (means["init"] == init)
+                    & (means["depth"] == depth)
                 ]
-                mean = part.groupby("step")["loss"].mean()
-                axis.plot(mean.index, mean, color=colours[name], linewidth=1.2, alpha=0.85)
+                axis.plot(
+                    part["step"], part["loss"], color=colours[name], linewidth=1.2, alpha=0.85
+                )
             for target in {targets[rival, depth] for rival in RIVALS}:
                 axis.axhline(target, color=panels.GREY, linewidth=0.9, linestyle=":")
             axis.set_xlabel("updates")

@@ -88,7 +88,7 @@ def judge(study: Study, data: str) -> Evidence:
         found,
         len(found),
         said,
-        functools.partial(_draw, rows),
+        functools.partial(_draw, rows.loc[rows["optimizer"] == "sgd", DRAWN]),
         "Networks of five layers, of which one has no unit that is alive on any training sample: the size of "
         "the update of each layer's weights at each probe step (median over "
         f"{found['seed'].nunique()} seeds), for each dead layer (red frame) with plain SGD and with weight "
@@ -123,9 +123,12 @@ def _sizes(study: Study, found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     return found.join(largest, on="cell").join(own[["alive", "shrunk"]], on="cell"), rows
 
 
+DRAWN = ["decay", "killed", "layer", "step", "update_norm"]
+
+
 def _draw(rows: pd.DataFrame) -> Figure:
     shown = {"plain SGD": 0.0, "weight decay": 0.001}
-    rows = rows[(rows["optimizer"] == "sgd") & (rows["step"] < rows["step"].max())]
+    rows = rows[rows["step"] < rows["step"].max()]
     steps = sorted(rows["step"].unique())
     sizes = rows["update_norm"].astype(float)
     positive = sizes[sizes > 0]

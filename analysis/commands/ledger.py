@@ -31,7 +31,7 @@ Draw a ledger again from what is kept of it, its tables and ledger.json, without
 
 What it makes, below <study>/ledger/:
   index.html           the table of verdicts, and a section a claim
-  figures/             the figure of each claim as SVG and PNG
+  figures/             the figure of each claim as PNG
   tables/ledger.csv    the verdicts; tables/<claim>.csv the numbers behind each
   queries/             the SQL that finds the rows behind each
   ledger.json          verdicts, tests and sentences, from which the page is drawn

@@ -137,8 +137,7 @@ class _Frames:
             self.count += 1
             name = f"{self.slug}-{self.count}.csv"
             plain = isinstance(value.index, pd.RangeIndex) or value.index.names == [None]
-            # nine digits, as every table of the product
-            text = value.to_csv(index=not plain, lineterminator="\n", float_format="%.9g")
+            text = value.to_csv(index=not plain, lineterminator="\n", float_format="%.6g")
             (self.folder / "tables" / name).write_text(text, encoding="utf-8", newline="\n")
             return {
                 "kind": "frame",

@@ -168,6 +168,8 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
         figure = entry.evidence.draw()
         style.save(figure, folder / "figures", slug)
         images[slug] = (_image(folder, slug), float(figure.get_figwidth()))
+        # the page has it, and thirty more beside their PNGs are too much to publish
+        (folder / "figures" / f"{slug}.svg").unlink()
     families = [
         (name, [one for one in judged if one.claim.family == family])
         for family, name in FAMILY_NAMES.items()
@@ -235,5 +237,10 @@ def effect(test: Outcome | None) -> str:
 
 
 def _image(folder: Path, slug: str) -> str:
-    svg = (folder / "figures" / f"{slug}.svg").read_bytes()
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    """Return the smaller of a figure's two files as a ``data:`` address."""
+    found = {
+        kind: (folder / "figures" / f"{slug}.{ending}").read_bytes()
+        for kind, ending in (("svg+xml", "svg"), ("png", "png"))
+    }
+    kind = min(found, key=lambda one: len(found[one]))
+    return f"data:image/{kind};base64,{base64.b64encode(found[kind]).decode()}"

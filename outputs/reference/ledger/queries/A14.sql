@@ -1,0 +1,5 @@
+-- analysis.open_study("outputs/ledger").sql(…)
+SELECT subject, quantity, repeat, value, unit
+FROM measurements
+WHERE task = 'tanh_identity'
+ORDER BY subject, quantity, repeat;

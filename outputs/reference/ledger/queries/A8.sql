@@ -1,0 +1,21 @@
+-- analysis.open_study("outputs/ledger").sql(…)
+-- 4 queries, to be asked one by one
+SELECT cell, activation, init, depth, seed, lr, steps, status, task, classes, coalesce(final_test_accuracy, final_test_r2) AS score, coalesce(final_validation_accuracy, final_validation_r2) AS validation, coalesce(final_train_accuracy, final_train_r2) AS training, final_train_loss, final_test_loss, first_bad_step
+FROM cells
+WHERE status IN ('ok', 'diverged') AND seed >= 1000 AND CAST(settings->>'$.width' AS DOUBLE) = 64 AND settings->>'$.bias' = 'true' AND CAST(settings->>'$.batch_size' AS DOUBLE) = 128 AND settings->>'$.dtype' = 'float32' AND coalesce(settings->>'$.norm', 'none') = 'none' AND CAST(coalesce(settings->>'$.dropout', '0.0') AS DOUBLE) = 0.0 AND CAST(settings->>'$.data.label_noise' AS DOUBLE) = 0.0 AND settings->>'$.optim.name' = 'sgd' AND CAST(settings->>'$.optim.weight_decay' AS DOUBLE) = 0.0 AND settings->>'$.optim.clip_norm' IS NULL AND settings->>'$.optim.clip_value' IS NULL AND settings->>'$.optim.clip_to_one' IS NULL AND (settings->>'$.activation.name' = 'sigmoid' OR settings->>'$.activation.name' = 'centred_sigmoid' OR settings->>'$.activation.name' = 'bipolar_sigmoid' OR settings->>'$.activation.name' = 'tanh' OR settings->>'$.activation.name' = 'relu') AND settings->>'$.init.name' = 'xavier_normal' AND (CAST(settings->>'$.depth' AS DOUBLE) = 3 OR CAST(settings->>'$.depth' AS DOUBLE) = 5) AND CAST(settings->>'$.steps' AS DOUBLE) = 300 AND settings->>'$.data.name' = 'mnist1d' AND CAST(settings->>'$.probe.steps' AS DOUBLE) = 12 AND CAST(settings->>'$.probe.samples' AS DOUBLE) = 256
+ORDER BY activation, init, depth, lr, seed, cell;
+
+SELECT cell, activation, init, depth, seed, lr, steps, status, task, classes, coalesce(final_test_accuracy, final_test_r2) AS score, coalesce(final_validation_accuracy, final_validation_r2) AS validation, coalesce(final_train_accuracy, final_train_r2) AS training, final_train_loss, final_test_loss, first_bad_step
+FROM cells
+WHERE status IN ('ok', 'diverged') AND seed < 1000 AND CAST(settings->>'$.width' AS DOUBLE) = 64 AND settings->>'$.bias' = 'true' AND CAST(settings->>'$.batch_size' AS DOUBLE) = 128 AND settings->>'$.dtype' = 'float32' AND coalesce(settings->>'$.norm', 'none') = 'none' AND CAST(coalesce(settings->>'$.dropout', '0.0') AS DOUBLE) = 0.0 AND CAST(settings->>'$.data.label_noise' AS DOUBLE) = 0.0 AND settings->>'$.optim.name' = 'sgd' AND CAST(settings->>'$.optim.weight_decay' AS DOUBLE) = 0.0 AND settings->>'$.optim.clip_norm' IS NULL AND settings->>'$.optim.clip_value' IS NULL AND settings->>'$.optim.clip_to_one' IS NULL AND (settings->>'$.activation.name' = 'sigmoid' OR settings->>'$.activation.name' = 'centred_sigmoid' OR settings->>'$.activation.name' = 'bipolar_sigmoid' OR settings->>'$.activation.name' = 'tanh' OR settings->>'$.activation.name' = 'relu') AND settings->>'$.init.name' = 'xavier_normal' AND (CAST(settings->>'$.depth' AS DOUBLE) = 3 OR CAST(settings->>'$.depth' AS DOUBLE) = 5) AND CAST(settings->>'$.steps' AS DOUBLE) = 300 AND settings->>'$.data.name' = 'mnist1d' AND CAST(settings->>'$.probe.steps' AS DOUBLE) = 12 AND CAST(settings->>'$.probe.samples' AS DOUBLE) = 256
+ORDER BY activation, init, depth, lr, seed, cell;
+
+SELECT cell, step, layer, units, same_sign_units, same_sign_inputs, update_cosine
+FROM layers
+WHERE layer > 1 AND cell IN (… the networks above …)
+ORDER BY cell, step, layer;
+
+SELECT cell, step, batch_loss
+FROM curves
+WHERE batch_loss IS NOT NULL AND cell IN (… the networks above …)
+ORDER BY cell, step;

@@ -69,7 +69,10 @@ def name_of(words: list[str]) -> str:
 
 def test_there_are_commands_to_test():
     assert len(STUDY_COMMANDS) >= 7
-    assert len(commands("make")) == 2
+    targets = {words[1] for words in commands("make")}
+    assert targets == {"report", "test", "ledger", "replicate"}
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
 @pytest.mark.parametrize("words", STUDY_COMMANDS, ids=lambda words: "_".join(words[3:])[:50])

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from analysis.claims import FAMILY_NAMES
 from analysis.ledger.kept import read
-from analysis.ledger.page import effect
 from analysis.readme import write
 
 BEGIN, END = "<!-- ledger: begin (make figures) -->", "<!-- ledger: end -->"
 
+OPEN = "Undecided: the page says how many seeds would settle it."
+
 
 def table(folder: Path) -> str:
-    """Return a Markdown table of a kept ledger: claim, verdict, effect, and the verdict on other networks.
+    """Return a Markdown table of a kept ledger: claim, verdict, lesson, and the verdict on other networks.
 
     Args:
         folder: of the ledger.
@@ -26,7 +27,7 @@ def table(folder: Path) -> str:
     """
     judged, said = read(folder)
     again = said["again"]
-    heads = ["", "claim", "verdict", "effect [95 %]", *(one["name"] for one in again)]
+    heads = ["", "claim", "verdict", "what to take from it", *(one["name"] for one in again)]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for family, name in FAMILY_NAMES.items():
         of_family = [one for one in judged if one.claim.family == family]
@@ -35,8 +36,8 @@ def table(folder: Path) -> str:
         for one in of_family:
             figure = f"[{one.claim.id}]({folder.as_posix()}/figures/{one.claim.id}.png)"
             there = [other["words"].get(one.claim.id) or "not run" for other in again]
-            shown = f"{effect(one.deciding)} {one.unit}".strip()
-            row = [figure, one.claim.sentence, f"**{one.word or 'not run'}**", shown, *there]
+            lesson = one.claim.lessons.get(one.word, OPEN) if one.word else ""
+            row = [figure, one.claim.sentence, f"**{one.word or 'not run'}**", lesson, *there]
             lines.append(f"| {' | '.join(text.replace('|', '∣') for text in row)} |")
     return "\n".join(lines)
 

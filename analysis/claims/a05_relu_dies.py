@@ -55,13 +55,16 @@ def judge(study: Study, data: str) -> Evidence:
     )  # fmt: skip
     means = found.groupby(["lr", "init", "depth"])["died"].mean()
     largest = means.idxmax()
+    there = only(found, lr=largest[0], init=largest[1], depth=largest[2])
+    gone = int((there["status"] == "diverged").sum())
     passed = [rate for rate in RATES if means[rate].max() > MOST]
     revived = float(found["revived"].sum() / max((found["revived"] + found["dead"]).sum(), 1))
     lost = int((found["status"] == "diverged").sum())
     said = (
         f"At rate {RATES[0]:g} {means[RATES[0]].min():.1%} to {means[RATES[0]].max():.1%} of the units die, at "
         f"rate {RATES[-1]:g} {means[RATES[-1]].min():.1%} to {means[RATES[-1]].max():.1%}; most, "
-        f"{means.max():.1%}, with {largest[1]} at depth {largest[2]} and rate {largest[0]:g}. "
+        f"{means.max():.1%}, with {largest[1]} at depth {largest[2]} and rate {largest[0]:g}, where {gone} of "
+        f"{len(there)} networks diverged. "
         + (
             f"The mean passes 40 % at rate {passed[0]:g} first. "
             if passed

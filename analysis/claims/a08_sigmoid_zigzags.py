@@ -72,15 +72,29 @@ def judge(study: Study, data: str) -> Evidence:
     )  # fmt: skip
     means = found.groupby("activation")[["of_samples", "of_units", "cosine"]].mean()
     found["updates"] = [row[f"to_{targets[row['depth']]}"] for row in found.to_dict("records")]
-    medians = found.groupby("activation")["updates"].median()
+    medians = found.groupby(["depth", "activation"])["updates"].median()
     said = (
         f"With sigmoid {means.loc[SIGMOID, 'of_samples']:.0%} of samples, but {means.loc[SIGMOID, 'of_units']:.0%} "
         "of units in a batch, have weight gradients of one sign (σ − ½: "
         f"{means.loc[CENTRED, 'of_samples']:.0%} and {means.loc[CENTRED, 'of_units']:.0%}; ReLU: "
         f"{means.loc['relu', 'of_samples']:.0%} and {means.loc['relu', 'of_units']:.0%}). The cosine of "
         f"successive updates is {_number(means.loc[SIGMOID, 'cosine'])} (σ − ½: "
-        f"{_number(means.loc[CENTRED, 'cosine'])}). Median updates to the target: "
-        + ", ".join(f"{name} {_updates(medians[name])}" for name in NAMES if name in medians)
+        f"{_number(means.loc[CENTRED, 'cosine'])}"
+        + "".join(
+            f"; {name}: {_number(means.loc[name, 'cosine'])}"
+            for name in ("tanh", "relu")
+            if name in means.index
+        )
+        + "). Median updates to "
+        + "; to ".join(
+            f"{targets[depth]:g} nats at depth {depth}: "
+            + ", ".join(
+                f"{name} {_updates(medians[depth, name])}"
+                for name in NAMES
+                if (depth, name) in medians.index
+            )
+            for depth in DEPTHS
+        )
         + "."
     )
     lost = int((found["status"] == "diverged").sum())
@@ -164,7 +178,10 @@ def _times(axis: Axes, place: float, times: pd.Series, colour: str, marker: str)
     shown = np.where(np.isfinite(times), times, never)
     axis.plot(np.full(len(shown), place - 0.1), shown, "o", color=colour, markersize=3, alpha=0.3,
               markeredgewidth=0)  # fmt: skip
-    axis.plot(place + 0.08, np.median(shown), marker, color=colour, markersize=5.5)
+    # of half that never arrive the median is infinite, too, and no number between the two
+    axis.plot(
+        place + 0.08, min(float(np.median(times)), never), marker, color=colour, markersize=5.5
+    )
 
 
 CLAIM = Claim(

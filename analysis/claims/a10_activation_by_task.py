@@ -53,6 +53,10 @@ def judge(study: Study, data: str) -> Evidence:
         # it depends on the task unless there is one that suits all of them
         suits = [replace(one, p_for=one.p_against, p_against=one.p_for) for one in tests]
         verdict = decision.opposite(decision.for_some(suits))
+        if verdict.word == "inconclusive":
+            # it hangs on the one that is furthest from being beaten, not on the first in the list
+            weakest = max(tests, key=lambda one: one.p_for)
+            verdict = replace(verdict, deciding=weakest, p=weakest.p_for)
         parts.append(
             Part(
                 f"Depth {depth}",

@@ -62,7 +62,7 @@ def judge(study: Study, data: str) -> Evidence:
         Part("rarely with ordinary starts", rarely, decision.for_every(rarely),
              "share of ordinary starts whose gradient grows, by seed"),
         Part("and at no scale of the weights, although values lie in 0–1", never,
-             decision.for_every(never), "log10 of the first over the last hidden layer"),
+             decision.for_every(never), "log10 of the gradient, first over last hidden layer"),
     )  # fmt: skip
     least = {
         depth: min(

@@ -48,7 +48,7 @@ def judge(study: Study, data: str) -> Evidence:
     parts = (
         Part("ReLU loses less than sigmoid", tuple(less), decision.for_every(less), "decades more kept"),
         Part("keeps the gradient within a factor of ten", tuple(same), decision.for_every(same),
-             "log10 of the first over the last hidden layer"),
+             "log10 of the gradient, first over last hidden layer"),
         Part("and trains", tuple(trains), decision.for_every(trains), "test accuracy above chance"),
     )  # fmt: skip
     kept = [test for test in same if test.verdict == "supported"]
@@ -99,8 +99,8 @@ CLAIM = Claim(
     judge=judge,
     lessons={
         "supported": "ReLU keeps the gradient through 32 layers with any ordinary start.",
-        "conditional": "Whether ReLU loses less than sigmoid, keeps the gradient and trains is a matter of the "
-        "start.",
+        "conditional": "Whether ReLU does all three, lose less than sigmoid, keep the gradient and train, depends on "
+        "the start.",
         "refuted": "ReLU by itself does not keep the gradient.",
     },
     limits="Dense networks of width 64; 200 steps.",

@@ -57,7 +57,7 @@ def judge(study: Study, data: str) -> Evidence:
             )
         )
         parts.append(
-            Part(activation, tests, decision.for_every(tests), "log10 of the first over the last hidden layer")
+            Part(activation, tests, decision.for_every(tests), "log10 of the relative update, first over last hidden layer")
         )  # fmt: skip
     still = found["cell"].map(ends["first"] == 0)
     medians = found.groupby(["activation", "init", "depth"])["ratio"].median().groupby("activation")

@@ -44,7 +44,7 @@ def judge(study: Study, data: str) -> Evidence:
     found = found.drop(columns="settings")
     suited = [_weighed(outcomes.within_ranked, found, *cell) for cell in SUITED]
     swapped = [_weighed(outcomes.outside, found, *cell) for cell in SWAPPED]
-    unit = "log10 of the first over the last hidden layer"
+    unit = "log10 of the gradient, first over last hidden layer"
     parts = (
         Part("Suited: within a factor of ten", tuple(suited), decision.for_every(suited), unit),
         Part("Swapped: beyond a factor of ten", tuple(swapped), decision.for_every(swapped), unit),

@@ -83,7 +83,7 @@ def judge(study: Study, data: str) -> Evidence:
             equal.append(outcomes.above(label, paired(own, he, "score")["difference"], -POINT))
     parts = (
         Part("keeps the gradient within a factor of ten", tuple(kept), decision.for_every(kept),
-             "log10 of the first over the last hidden layer"),
+             "log10 of the gradient, first over last hidden layer"),
         Part("learns", tuple(learnt), decision.for_every(learnt), "test accuracy above chance"),
         Part("as well as He's start", tuple(equal), decision.for_every(equal),
              "test accuracy gained"),

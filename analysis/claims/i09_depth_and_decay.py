@@ -16,6 +16,7 @@ from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.dots import levels
 from analysis.ledger.select import CONDITION, linear_level, tuned, where, whole
+from analysis.ledger.series import span
 from analysis.words import joined
 
 DEPTHS = (2, 8, 16)
@@ -66,10 +67,15 @@ def judge(study: Study, data: str) -> Evidence:
         for decay in DECAYS[1:]
         for deep in [_of(found, depth, decay)]
     ]
+    bare = [
+        f"{int(deep['trained'].sum())} of {len(deep)} at depth {depth}"
+        for depth in DEPTHS[1:]
+        for deep in [_of(found, depth, 0.0)]
+    ]
     said = (
         f"Of deep networks with weight decay {joined(told)} train, of two layers without "
-        f"{int(shallow['trained'].sum())} of {len(shallow)}. The spread of test accuracy among those that "
-        f"do is {_factors(spreads)} that of two layers."
+        f"{int(shallow['trained'].sum())} of {len(shallow)}; without decay, of as deep ones {joined(bare)}. "
+        f"{_factors(spreads)}"
     )
     return Evidence(
         parts,
@@ -118,8 +124,12 @@ def _log_ratio(values: np.ndarray) -> float:
 def _factors(spreads: list[decision.Outcome]) -> str:
     known = [10**test.estimate for test in spreads if math.isfinite(test.estimate)]
     if not known:
-        return "not to be had, since too few train: not"
-    return f"{min(known):.2g} to {max(known):.2g} times"
+        return "Too few train for a spread."
+    return (
+        f"In {len(known)} of {len(spreads)} deep conditions enough train for a spread of test accuracy: over "
+        f"the seeds of which both train it is {span(f'{min(known):.2g}', f'{max(known):.2g}')} times that of "
+        "two layers."
+    )
 
 
 def _figure(found: pd.DataFrame, linear: float) -> Figure:

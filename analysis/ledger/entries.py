@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.claims import claims
 from analysis.frames import Study
-from analysis.ledger.claim import Claim, Evidence, NoEvidence
+from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.decision import holm
 from analysis.ledger.outcomes import LEVEL, Outcome, Word
 
@@ -123,8 +123,8 @@ def commands(*chosen: Claim, settings: Sequence[str] = ()) -> list[str]:
     return [*runs, f"python -m study measure {' '.join(tasks)} {shlex.quote(named[-1])}"]
 
 
-def _deciding(evidence: Evidence) -> tuple[Outcome, float, str]:
-    """Return the test on which a claim's verdict hangs, its p, and the unit of its estimate.
+def deciding_part(evidence: Evidence) -> Part:
+    """Return the part of a claim on which its verdict hangs.
 
     Of several parts that all had to come out as they did, the weakest.
     """
@@ -132,22 +132,25 @@ def _deciding(evidence: Evidence) -> tuple[Outcome, float, str]:
     same = [part for part in evidence.parts if part.verdict.word == word]
     # supported and refuted parts make a conditional claim: what is open is not what it hangs on
     same = same or [part for part in evidence.parts if part.verdict.word != "inconclusive"]
-    part = max(same, key=lambda one: one.verdict.p)
-    return part.verdict.deciding, part.verdict.p, part.unit
+    return max(same, key=lambda one: one.verdict.p)
 
 
 def _within_families(
     judged: Sequence[tuple[Claim, Evidence | None, str, tuple[str, ...]]],
 ) -> dict[str, float]:
-    """Return the p of every claim that was decided, corrected over its family by Holm's method."""
+    """Return the p of every claim with evidence, corrected over its family by Holm's method.
+
+    Those that came out undecided count, too: a family of only what passed would correct for nothing.
+    """
     corrected: dict[str, float] = {}
     for family in {claim.family for claim, *_ in judged}:
-        decided = {
-            claim.id: _deciding(evidence)[1]
+        found = {
+            claim.id: deciding_part(evidence).verdict.p
             for claim, evidence, *_ in judged
-            if claim.family == family and evidence and evidence.word != "inconclusive"
+            if claim.family == family and evidence
         }
-        corrected |= dict(zip(decided, holm(list(decided.values())), strict=True))
+        numbers = [1.0 if math.isnan(p) else p for p in found.values()]
+        corrected |= dict(zip(found, holm(numbers), strict=True))
     return corrected
 
 
@@ -162,7 +165,8 @@ def _entry(
     rule = rule_status(claim, fixed)
     if evidence is None:
         return Entry(claim, None, None, math.nan, None, "", math.nan, rule, missing, queries)
-    deciding, p, unit = _deciding(evidence)
+    part = deciding_part(evidence)
+    deciding, p, unit = part.verdict.deciding, part.verdict.p, part.unit
     word: Word = evidence.word
     if word != "inconclusive" and corrected > LEVEL:
         word = "inconclusive"

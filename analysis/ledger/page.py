@@ -14,7 +14,7 @@ from analysis.claims import FAMILY_NAMES
 from analysis.frames import Study
 from analysis.ledger import kept
 from analysis.ledger.drawing import VERDICT_COLOURS
-from analysis.ledger.entries import Entry, commands, entries, table
+from analysis.ledger.entries import Entry, commands, deciding_part, entries, table
 from analysis.ledger.outcomes import WORDS, Outcome, Word
 from analysis.page import PAGE, Writer, replacing, template
 from analysis.provenance import provenance
@@ -186,6 +186,7 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
         width=PICTURE,
         commands=commands,
         effect=effect,
+        hangs_on=hangs_on,
         number=number,
     )
     (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
@@ -234,6 +235,15 @@ def effect(test: Outcome | None) -> str:
     if test.low == test.high or not math.isfinite(test.low + test.high):
         return number(test.estimate)
     return f"{number(test.estimate)} [{number(test.low)}, {number(test.high)}]"
+
+
+def hangs_on(entry: Entry) -> str:
+    """Return part and condition of the test on which a verdict hangs; empty if it is the only one."""
+    if entry.evidence is None or entry.deciding is None:
+        return ""
+    return ": ".join(
+        one for one in (deciding_part(entry.evidence).name, entry.deciding.label) if one
+    )
 
 
 def _image(folder: Path, slug: str) -> str:

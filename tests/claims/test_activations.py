@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from analysis.claims import claims
+from analysis.claims import a08_sigmoid_zigzags, claims
 from analysis.ledger.claim import Evidence
 from tests.claims import cases_a, synthetic
 
@@ -95,6 +98,21 @@ def test_one_activation_that_suits_every_task_refutes_whatever_the_others_do(
     found = judged("A10", tmp_path, cases_a.a10("refuted"))
     assert all("gelu" in part.verdict.refuted for part in found.parts)
     assert all("relu" in part.verdict.supported for part in found.parts)
+
+
+def test_an_undecided_task_claim_hangs_on_the_activation_that_is_not_beaten(tmp_path: Path) -> None:
+    found = judged("A10", tmp_path, cases_a.a10("inconclusive"))
+    for part in found.parts:
+        if part.verdict.word == "inconclusive":
+            assert part.verdict.deciding.p_for == max(one.p_for for one in part.tests)
+            assert part.verdict.p == part.verdict.deciding.p_for
+
+
+def test_a_median_of_half_that_never_arrive_is_drawn_as_never() -> None:
+    axis = Figure().subplots()
+    a08_sigmoid_zigzags._times(axis, 0, pd.Series([280.0, 290.0, math.inf, math.inf]), "black", "o")
+    dots, middle = (line.get_ydata() for line in axis.lines)
+    assert max(middle) == max(dots)
 
 
 def test_a_dead_layer_that_comes_alive_is_told(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from analysis.claims import claims
 from analysis.ledger.claim import Evidence, NoEvidence, Part
 from analysis.ledger.decision import for_every
-from analysis.ledger.entries import _deciding
+from analysis.ledger.entries import deciding_part
 from analysis.ledger.outcomes import Outcome
 from tests.claims import synthetic
 from tests.claims.cases_g import CASES
@@ -152,7 +152,7 @@ def test_a_claim_of_parts_that_differ_hangs_on_what_was_decided(tmp_path: Path) 
         parts=(part(0.001, 1.0), part(1.0, 0.002), part(0.4, 0.6)),
     )
     assert found.word == "conditional"
-    assert _deciding(found)[1] == 0.002
+    assert deciding_part(found).verdict.p == 0.002
 
 
 def test_a_linear_model_is_drawn_where_there_is_one(tmp_path: Path) -> None:

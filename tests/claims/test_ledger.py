@@ -86,6 +86,35 @@ def test_a_verdict_must_survive_the_correction_within_its_family(
     assert words(study) == {"G1": "inconclusive", "G2": "inconclusive", "I1": "supported"}
 
 
+def test_an_undecided_claim_counts_in_the_correction(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # alone of its family to pass, and one of three that were asked
+    register(monkeypatch, claim("A1", 0.033), claim("A2", 0.4, 0.4), claim("A3", 0.8, 0.8))
+    made = {one.claim.id: one for one in entries.entries(study, "mnist1d")}
+    assert {name: one.word for name, one in made.items()} == dict.fromkeys(made, "inconclusive")
+    assert made["A1"].p == pytest.approx(0.099)
+    text = write_ledger(study, "mnist1d").page.read_text(encoding="utf-8")
+    assert "By itself it would be supported" in text
+
+
+def test_the_page_names_part_and_condition_on_which_a_verdict_hangs(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = claim("A1", 1e-5)
+
+    def judge(asked: Study, data: str) -> Evidence:
+        found = one.judge(asked, data)
+        [part] = found.parts
+        worse = (outcome(0.002),)
+        parts = (part, Part("the other half", worse, decision.for_every(worse), "points"))
+        return dataclasses.replace(found, parts=parts)
+
+    register(monkeypatch, dataclasses.replace(one, judge=judge))
+    text = write_ledger(study, "mnist1d").page.read_text(encoding="utf-8")
+    assert text.count("the other half: the condition") == 2
+
+
 def test_the_page_shows_every_claim_and_runs_nothing(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,8 +57,11 @@ def for_every(tests: Sequence[Outcome]) -> Verdict:
         # what holds somewhere is told beside what does not, and so is corrected, too
         corrected = holm([one.p_for for one in tests])
         sure = [one for one, p in zip(tests, corrected, strict=True) if p <= LEVEL]
-        word: Word = "conditional" if sure else "refuted"
-        return _verdict(word, tests[place], against[place], tests, sure, failed)
+        if not sure:
+            return _verdict("refuted", tests[place], against[place], tests, sure, failed)
+        # both must be there, what holds and what does not
+        p = max(against[place], min(corrected))
+        return _verdict("conditional", tests[place], p, tests, sure, failed)
     weakest = max(tests, key=lambda one: one.p_for)
     return _verdict("inconclusive", weakest, weakest.p_for, tests, passed, [])
 

@@ -186,11 +186,25 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
         width=PICTURE,
         commands=commands,
         effect=effect,
+        rates=rates,
         hangs_on=hangs_on,
         number=number,
     )
     (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
     return judged, again
+
+
+def rates(entry: Entry) -> str:
+    """Say for how many conditions the rate chosen is at an end of those tried; nothing if for none."""
+    table = None if entry.evidence is None else entry.evidence.table
+    if table is None or not {"rated", "place"} <= set(table.columns):
+        return ""
+    chosen = table.dropna(subset=["rated"]).drop_duplicates("rated")["place"]
+    ends = [(end, int((chosen == end).sum())) for end in ("largest", "smallest")]
+    told = " and ".join(f"the {end} for {count}" for end, count in ends if count)
+    if not told:
+        return ""
+    return f"The best of the rates tried is {told} of {len(chosen)} conditions: a better one may lie beyond."
 
 
 def picture(entry: Entry) -> Picture | None:

@@ -157,6 +157,10 @@ def tuned(
         more: likewise.
         by: columns that make a condition with a rate of its own.
 
+    Returns:
+        What `networks` does, ``rated`` (the condition that the rate was chosen for) and ``place`` (whether
+        that rate is the ``largest`` or ``smallest`` of those tried for it, or ``between``).
+
     Raises:
         NoEvidence: there are none, or no tuning ones.
     """
@@ -165,8 +169,16 @@ def tuned(
     best = means.sort_values(["validation", "lr"], ascending=[False, True]).drop_duplicates(
         list(by)
     )
+    ends = means.groupby(list(by), dropna=False)["lr"].agg(smallest="min", largest="max")
+    best = best.merge(ends.reset_index(), on=list(by))
+    best["place"] = np.select(
+        [best["lr"] == best["largest"], best["lr"] == best["smallest"]],
+        ["largest", "smallest"],
+        "between",
+    )
+    best["rated"] = best[list(by)].astype(str).agg(", ".join, axis=1)
     every = networks(study, condition, more)
-    kept = every.merge(best[[*by, "lr"]], on=[*by, "lr"])
+    kept = every.merge(best[[*by, "lr", "place", "rated"]], on=[*by, "lr"])
     if kept.empty:
         raise NoEvidence("no network has a rate that was chosen by the tuning seeds")
     return kept.sort_values([*by, "seed"], kind="stable").reset_index(drop=True)

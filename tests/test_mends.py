@@ -123,3 +123,25 @@ def test_theory_agrees_where_six_scales_end_between_what_trains_and_what_does_no
     trains: int, fails: float, xi: float, expected: bool
 ) -> None:
     assert agrees(pd.Series({"trains": trains, "fails": fails, "xi": xi}), "xi") == expected
+
+
+def test_one_seed_of_three_does_not_give_its_condition_a_label(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = study.trained[0]
+    well = diagnose(study)
+    ill = variant.cells[variant.cells["init.name"] == "normal_small"].groupby(
+        ["depth", "lr"], as_index=False
+    )
+
+    def labelled(seeds: int) -> pd.DataFrame:
+        cells = ill.head(seeds)["cell"]
+        rows = well.iloc[[0]].drop(columns="cell").assign(label="dead")
+        return pd.concat([rows.assign(cell=cell) for cell in cells], ignore_index=True)
+
+    monkeypatch.setattr("analysis.diagnosis.mends.diagnose", lambda *_: labelled(1))
+    assert mends(study, variant).empty
+    monkeypatch.setattr("analysis.diagnosis.mends.diagnose", lambda *_: labelled(2))
+    found = mends(study, variant)
+    assert set(found["label"]) == {"dead"}
+    assert found.loc[found["change"] == "init", "to"].tolist() == ["he_normal"]

@@ -165,7 +165,7 @@ def test_wilson_intervals_hold_their_share_and_stay_within_0_and_1() -> None:
 
 
 def test_the_weight_gradient_of_one_sample_is_foretold_and_that_of_a_batch_is_not(tmp_path) -> None:
-    shapes = {"depth": 6, "width": 128, "seeds": 20, "inits": ["he_normal"]}
+    shapes = {"depth": 6, "width": 128, "seeds": 20, "inits": ["he_normal", "xavier_normal"]}
     many = [
         one
         for batch in (1, 64)

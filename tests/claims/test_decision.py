@@ -236,6 +236,15 @@ def test_what_tests_come_to(words: list[str], every: str, some: str) -> None:
     assert (verdict.word == "inconclusive") == (verdict.needed == 40.0)
 
 
+def test_a_conditional_verdict_is_as_sure_as_its_weaker_side() -> None:
+    holds, fails = Outcome("a", 0, -1, 1, 10, 0.01, 1.0), Outcome("b", 0, -1, 1, 10, 1.0, 1e-6)
+    verdict = for_every([holds, fails])
+    assert verdict.word == "conditional"
+    assert verdict.p == pytest.approx(2 * 0.01)
+    turned = for_every([replace(holds, p_for=1e-6), replace(fails, p_against=0.01)])
+    assert turned.p == pytest.approx(2 * 0.01)
+
+
 def test_one_counterexample_of_many_must_survive_holm() -> None:
     weak = Outcome("weak", 0, -1, 1, 10, 0.9, 0.03)
     assert for_every([weak]).word == "refuted"

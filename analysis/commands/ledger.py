@@ -13,7 +13,7 @@ from study.errors import SettingError, nearest
 HELP = """\
 python -m analysis ledger <study> weighs what lecture notes say of deep networks by the records of a study:
 a verdict for each claim (supported, conditional, refuted, inconclusive) by a rule that was fixed before
-anything was run, with its figure, table and query, on one page.
+its results were seen, with its figure, table and query, on one page.
 
 All claims, from the sweeps of `make ledger`:
   python -m analysis ledger outputs/ledger

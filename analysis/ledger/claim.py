@@ -91,7 +91,7 @@ class Claim:
         experiments: files in ``conf/experiment`` that train what it needs.
         tasks: tasks of ``python -m study measure`` that it needs.
         quantity: what is measured.
-        rule: when it is supported, refuted or conditional, as fixed before anything was run.
+        rule: when it is supported, refuted or conditional, as fixed before its results were seen.
         judge: takes a study's records and the data set's name and weighs them by the rule.
         lessons: the one line to take away, by verdict.
         limits: where the set-up differs from the source, or the verdict does not reach.

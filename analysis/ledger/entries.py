@@ -18,7 +18,7 @@ from analysis.ledger.decision import holm
 from analysis.ledger.outcomes import LEVEL, Outcome, Word
 
 FIXED = Path(__file__).parent.parent / "claims" / "rules.json"
-"""Hashes of the rules by claim, committed before anything was run for them."""
+"""Hashes of the rules by claim, committed before any result of theirs was seen."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def fixed_rules() -> dict[str, str]:
 
 
 def rule_status(claim: Claim, fixed: Mapping[str, str]) -> str:
-    """Say how a rule stands to the one that was fixed before the run."""
+    """Say how a rule stands to the one that was fixed before its results were seen."""
     now, was = claim.rule_hash, fixed.get(claim.id)
     if was is None:
-        return f"rule {now}: not fixed before the run"
+        return f"rule {now}: not fixed before its results were seen"
     if was == now:
-        return f"rule {now}, as fixed before the run"
+        return f"rule {now}, as fixed before its results were seen"
     known = [one for one in claim.amendments if one.was == was]
     if not known:
         return f"rule {now}: changed from {was} without a reason"

@@ -137,7 +137,7 @@ def test_the_page_shows_every_claim_and_runs_nothing(
     assert tags.count("img") == 3
     assert "About 55 seeds a condition would settle it" in text
     assert "run python -m study +experiment=ledger_start" in text
-    assert "as fixed before the run" in text
+    assert "as fixed before its results were seen" in text
     folder = made.page.parent
     assert {path.name for path in (folder / "figures").iterdir()} == {
         f"{name}.png" for name in ("G1", "G2", "A1")

@@ -37,8 +37,6 @@ ABSENT = {"norm": "none", "dropout": 0.0}
 ORDINARY = ("torch_default", "xavier_normal", "he_normal", "orthogonal")
 """Initializers that a claim means where it speaks of networks as such."""
 
-SCORES = {"classification": "accuracy", "regression": "r2"}
-
 
 def where(**settings: Any) -> str:
     """Return an SQL condition on ``cells`` for these settings.

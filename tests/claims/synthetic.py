@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,8 +209,3 @@ def learning(
                 }
                 found.append(Invented(settings, seed, scores=scores, **more))
     return found
-
-
-def readable(one: Invented) -> str:
-    """Return a network's settings as text, for messages."""
-    return json.dumps({**one.settings, "seed": one.seed})

@@ -11,6 +11,7 @@ has its caption and the table of the numbers drawn.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,17 @@ def open_study(folder: str | Path, against: str | Path | None = None) -> Study:
         folder: ``outputs/<study name>``.
         against: another study with some of the same networks, for the figure `packing`.
 
+    Warns:
+        UserWarning: a commit or record is missing or damaged, and left out.
+
     Raises:
-        StoreError: there is no study, or a commit or record is missing or damaged.
+        StoreError: there is no study, or it is of a schema version that is not read.
     """
     # pandas and DuckDB, which --help must not wait for
     from analysis.commands.arguments import existing
     from analysis.frames import Study
 
-    return Study(existing(Path(folder)), None if against is None else existing(Path(against)))
+    study = Study(existing(Path(folder)), None if against is None else existing(Path(against)))
+    for damage in study.damages:
+        warnings.warn(damage, stacklevel=2)
+    return study

@@ -198,7 +198,7 @@ def _findings(sections: Sequence[Section], trained: int, starts: int) -> list[Fi
 
 def _notes(study: Study, trained: Sequence[Variant], starts: Sequence[Variant]) -> list[str]:
     """Say which parts of the study the page leaves out."""
-    notes = []
+    notes = list(study.damages)
     for name, every, compared in (
         ("training", study.trained, trained),
         ("start", study.starts, starts),

@@ -23,7 +23,7 @@ from analysis.score import best_rates, finished_first
 from analysis.tables import connect, verify
 from study.packing import packs_of_plan
 from study.settings import NEUTRAL
-from study.store import Store
+from study.store import Commit, Store
 
 GROUPS = ("activation", "init", "data", "optim")
 
@@ -92,7 +92,7 @@ class Study:
             ``other_curves``.
 
     Raises:
-        StoreError: there is no study, or it is damaged.
+        StoreError: there is no study, or it is of a schema version that is not read.
 
     Example:
         >>> study = open_study("outputs/mine")
@@ -144,6 +144,21 @@ class Study:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.resolve().name
+
+    @property
+    def damages(self) -> list[str]:
+        """A sentence for each file that is damaged and therefore left out."""
+        studies = [self] if self.against is None else [self, self.against]
+        return [
+            f"cannot read {one}; what it held is left out until the study's command is run again."
+            for study in studies
+            for one in study._verified.damages
+        ]
+
+    @property
+    def commits(self) -> list[Commit]:
+        """What was committed and is whole, in order of packs."""
+        return self._verified.commits
 
     @cached_property
     def plans(self) -> list[Plan]:

@@ -8,7 +8,6 @@ from typing import Any
 from analysis.frames import Study
 from analysis.words import several
 from study import __version__
-from study.store import Store
 
 
 def _environment(made_with: dict[str, Any]) -> str:
@@ -25,7 +24,7 @@ def _environment(made_with: dict[str, Any]) -> str:
 
 def provenance(study: Study) -> dict[str, Any]:
     """Return commands, environments, and how many networks and which digest the records have."""
-    commits = sorted(Store(study.folder).read_commits(), key=lambda commit: commit.pack)
+    commits = study.commits
     hashes = "".join(
         entry["sha256"] for commit in commits for _, entry in sorted(commit.files.items())
     )

@@ -231,7 +231,7 @@ def _nothing(kind: str) -> tuple[str, str]:
 
 def _notes(study: Study) -> list[str]:
     """Say what the page leaves out."""
-    notes = []
+    notes = list(study.damages)
     for name, variants in (("start", study.starts), ("training", study.trained)):
         if len(variants) > MOST_VARIANTS:
             left = "; ".join(variant.label for variant in variants[MOST_VARIANTS:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +11,10 @@ import duckdb
 
 from study.errors import StoreError
 from study.schema import EVERY_TABLE, READABLE, TABLES
-from study.store import ARROW_SCHEMAS, Store, final_commits
+from study.store import ARROW_SCHEMAS, Commit, Store, final_commits
 
 MEMORY = "512MB"
 """What DuckDB may hold in a process; what it needs beyond goes to the disk."""
-
-READERS = 4
-"""Threads that hash records: SHA-256 leaves the interpreter to others, and so does waiting for a disk."""
 
 _TYPES = {"string": "VARCHAR", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
 """DuckDB's names of the schema's kinds."""
@@ -32,11 +28,15 @@ class Records:
         files: paths of the Parquet files by table, in order of packs.
         schemas: the schema version of each of them.
         superseded: path and cell of rows that do not count, since the cell was run again.
+        commits: what was committed and is whole, in order of packs.
+        damages: what is damaged and left out, ``<path>: <what is wrong with it>``.
     """
 
     files: dict[str, list[str]]
     schemas: dict[str, list[int]]
     superseded: list[tuple[str, str]]
+    commits: list[Commit]
+    damages: list[str]
 
 
 def verify(folder: str | Path) -> Records:
@@ -46,33 +46,32 @@ def verify(folder: str | Path) -> Records:
         folder: ``outputs/<study name>``.
 
     Raises:
-        StoreError: there is no study, or a commit or record is missing or damaged.
+        StoreError: there is no study, or it is of a schema version that is not read.
     """
     folder = Path(folder)
     store = Store(folder)
     if not store.commits.is_dir():
         raise StoreError(f"cannot open {folder}: there is no study in it.")
-    commits = store.read_commits()
-    final = final_commits(commits)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = [
-            {table: str(path.absolute()) for table, path in paths.items()}
-            for paths in pool.map(store.verify, commits)
-        ]
+    survey = store.survey()
+    final = final_commits(survey.commits)
+    found = {
+        pack: {table: str(path.absolute()) for table, path in paths.items()}
+        for pack, paths in survey.paths.items()
+    }
     superseded = [
-        (paths[table], cell)
-        for commit, paths in zip(commits, found, strict=True)
+        (found[commit.pack][table], cell)
+        for commit in survey.commits
         for cell in commit.statuses
         if final[cell].pack != commit.pack
         for table in TABLES
     ]
     files: dict[str, list[str]] = {table: [] for table in EVERY_TABLE}
     schemas: dict[str, list[int]] = {table: [] for table in EVERY_TABLE}
-    for commit, paths in zip(commits, found, strict=True):
-        for table, path in paths.items():
+    for commit in survey.commits:
+        for table, path in found[commit.pack].items():
             files[table].append(path)
             schemas[table].append(commit.schema)
-    return Records(files, schemas, superseded)
+    return Records(files, schemas, superseded, survey.commits, survey.damages)
 
 
 def connect(records: Records) -> duckdb.DuckDBPyConnection:

@@ -44,6 +44,10 @@ def run_command_line() -> int:
             from study import measuring
 
             return measuring.main(sys.argv[2:])
+        if sys.argv[1:2] == ["status"]:
+            from study import status
+
+            return status.main(sys.argv[2:])
         arguments = cli_errors.parse_arguments(sys.argv[1:])
         cli_errors.load_extensions(arguments, app.CONF)
         try:

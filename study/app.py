@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -16,15 +17,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from study.cli_errors import FIXED, explain_value_error, leave, parse_arguments
-from study.errors import SettingError, StudyError
+from study.errors import SettingError, StudyError, nearest
 from study.extensions import split_arguments
+
+if TYPE_CHECKING:
+    from study.sweep import Running
 
 # beside this package, so that the command works from any folder
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
-ONE_PER_SWEEP = ("name", "device")
+ONE_PER_SWEEP = ("name", "device", "retry")
 
-HANDED_ON = ("workers", "pack_size", "dry_run")
+HANDED_ON = ("executor", "workers", "pack_size", "dry_run", "checkpoint_s", "lease_s")
 """Settings of the launcher that are the sweep's business."""
 
 NOTICED = ("depth", "width", "activation", "init", "data", "optim", "steps", "seeds")
@@ -81,20 +85,9 @@ class StudyTask:
         """Return where the packed launcher may write Hydra's folder of this condition."""
         return f"outputs/{resolved_name(config)}/jobs"
 
-    def _run(
-        self,
-        configs: Sequence[Mapping[str, Any]],
-        workers: int | None,
-        pack_size: int | None,
-        dry_run: bool | None,
-    ) -> list[dict[str, int]]:
+    def _run(self, configs: Sequence[Mapping[str, Any]], **launcher: Any) -> list[dict[str, int]]:
         refuse_moved_folders()
-        for key, value in (("workers", workers), ("pack_size", pack_size)):
-            if value is not None and value < 1:
-                raise SettingError(
-                    f"cannot use hydra.launcher.{key}={value}: it must be a whole number "
-                    "of at least 1."
-                )
+        running = running_of(launcher)
         conditions = [{**config, "name": resolved_name(config)} for config in configs]
         for key in ONE_PER_SWEEP:
             refuse_swept(conditions, key)
@@ -103,16 +96,36 @@ class StudyTask:
         from study.sweep import run_conditions  # imports torch, which --help must not wait for
 
         command = ["python", "-m", "study", *self.typed]
-        summaries = run_conditions(
-            conditions,
-            command=command,
-            workers=workers,
-            pack_size=pack_size,
-            dry_run=bool(dry_run),
-        )
-        if not dry_run:  # what failed in an earlier run has not failed now
+        summaries = run_conditions(conditions, command, running)
+        if not running.dry_run:  # what failed in an earlier run has not failed now
             self.failed += sum(summary["failed"] for summary in summaries)
         return summaries
+
+
+def running_of(launcher: Mapping[str, Any]) -> Running:
+    """Return the launcher's settings, those that are not given as they are by default.
+
+    Raises:
+        SettingError: one of them is not allowed.
+    """
+    from study.execution import EXECUTORS
+    from study.sweep import Running
+
+    given = {key: value for key, value in launcher.items() if value is not None}
+    for key, value in given.items():
+        setting = f"hydra.launcher.{key}={value}"
+        if key in ("workers", "pack_size") and value < 1:
+            raise SettingError(f"cannot use {setting}: it must be a whole number of at least 1.")
+        if key == "checkpoint_s" and not 0 <= value < math.inf:
+            raise SettingError(f"cannot use {setting}: it must be a number of seconds, 0 or more.")
+        if key == "lease_s" and not 1 <= value < math.inf:
+            raise SettingError(f"cannot use {setting}: it must be a number of seconds, 1 or more.")
+        if key == "executor" and value not in EXECUTORS:
+            raise SettingError(
+                f"cannot use {setting}: allowed are {', '.join(EXECUTORS)}"
+                f"{nearest(str(value), EXECUTORS)}."
+            )
+    return Running(**given)
 
 
 def default_notice(condition: Mapping[str, Any]) -> str:

@@ -12,12 +12,13 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -26,9 +27,20 @@ from typing import Any, cast
 
 import numpy as np
 
-from study import NUMERICS_VERSION, __version__, extensions, memory
+from study import NUMERICS_VERSION, __version__, extensions, leases, memory
 from study.datasets import pool_digest
 from study.errors import StudyError
+from study.isolation import (
+    Busy,
+    Done,
+    Job,
+    Lost,
+    Message,
+    Outcome,
+    Progress,
+    Survived,
+    course,
+)
 from study.packing import Pack
 from study.store import Store
 
@@ -44,34 +56,42 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 """On Linux a GPU's driver is one of these."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A message from a running pack: it has come to this step."""
-
-    pack: str
-    step: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """A message that a pack is committed, with the status of each cell."""
-
-    pack: str
-    statuses: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A message that a pack left nothing behind."""
-
-    pack: str
-    reason: str
-    user_error: bool = False
-
-
-Message = Progress | Done | Lost
-
 Tell = Callable[[Message], None]
+
+EXECUTORS = ("processes", "inline")
+"""Where packs run: in worker processes, which a network that ends its process cannot end with it, or here."""
+
+CHECKPOINT_S = 60.0
+"""Seconds between checkpoints inside a pack."""
+
+BUSY_S = 0.5
+"""How long to wait before asking again for a pack that another process has."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where and how packs are run.
+
+    Attributes:
+        store: the study's folder.
+        device: ``"cpu"`` or ``"cuda"``.
+        checkpoint_s: seconds between checkpoints inside a pack.
+        lease_s: how long a lease on a pack holds that is not renewed.
+        executor: as for `uses_workers`.
+        workers: as for `uses_workers`.
+    """
+
+    store: Store
+    device: str
+    checkpoint_s: float = CHECKPOINT_S
+    lease_s: float = leases.SECONDS
+    executor: str | None = None
+    workers: int | None = None
+
+    @property
+    def leases(self) -> leases.Leases:
+        """The leases on the study's packs."""
+        return leases.Leases(self.store.leases, self.store.staging, self.lease_s)
 
 
 def cores() -> int:
@@ -132,95 +152,198 @@ def exact_arithmetic(device: str) -> Iterator[None]:
             torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
-def run_pack(pack: Pack, store: Store, device: str, tell: Tell) -> None:
-    """Train a pack and commit its records; whatever happens is told, not raised, but an interrupt.
+class _Survived(Exception):  # noqa: N818 - that is no error
+    """Raised inside a trial that has come through."""
+
+
+def run_job(job: Job, room: Room, tell: Tell) -> None:
+    """Run a pack, unless another process has it or had it; whatever happens is told, but an interrupt.
 
     Args:
-        pack: the cells.
-        store: the study's folder.
-        device: ``"cpu"`` or ``"cuda"``.
-        tell: receives progress and, last, `Done` or `Lost`.
+        job: the pack, and whether it is run on trial.
+        room: where and how.
+        tell: receives progress and, last, `Done`, `Survived`, `Busy` or `Lost`.
     """
+    pack = job.pack
+    try:
+        lease = room.leases.take(pack.id)
+        if lease is None:
+            tell(Busy(pack.id))
+            return
+        with lease:
+            known = room.store.committed(pack.id)
+            tell(_train(job, room, tell) if known is None else Done(pack.id, known.statuses))
+    except OSError as error:
+        place = error.filename or room.store.folder
+        why = f"cannot write to {place}: {error.strerror or error}."
+        tell(Lost(pack.id, why, user_error=True))
+
+
+def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
+    """Train a pack and commit its records, or see how far it comes."""
     import torch
 
     from study.records import statuses, tables
     from study.training import reason, train_pack
 
+    pack, store, device = job.pack, room.store, room.device
     began = time.perf_counter()
+    reached = -1
+
+    def progress(step: int) -> None:
+        nonlocal reached
+        if job.trial is None:
+            tell(Progress(pack.id, step))
+        elif step > job.trial:
+            raise _Survived
+        reached = step
+
     try:
         with exact_arithmetic(device):
-            result = train_pack(
-                pack.cells, torch.device(device), lambda step: tell(Progress(pack.id, step))
-            )
+            result = train_pack(pack.cells, torch.device(device), progress, job.excluded)
         found = dict(zip((c.id for c in pack.cells), statuses(result), strict=True))
-        store.commit(
-            pack.id,
-            pack.attempt,
-            tables(result),
-            found,
-            {
-                **environment(device),
-                "data_sha256": pool_digest(pack.cells[0].settings["data"]),
-            },
-            time.perf_counter() - began,
-        )
+        made = tables(result)
+        if job.trial is not None:
+            return Survived(pack.id)
+        data = pool_digest(pack.cells[0].settings["data"])
+        made_with = {**environment(device), "data_sha256": data}
+        wall_s = time.perf_counter() - began
+        store.commit(pack.id, pack.attempt, made, found, made_with, wall_s)
+    except _Survived:
+        return Survived(pack.id)
+    except (BrokenPipeError, ConnectionResetError):
+        raise  # whoever wanted it is gone
     except StudyError as error:
-        tell(Lost(pack.id, str(error), user_error=True))
+        return Lost(pack.id, str(error), user_error=True)
     except Exception as error:
         if not memory.ran_out(error):
-            tell(Lost(pack.id, reason(error, file=True)))
-            return
+            return Lost(pack.id, reason(error, file=True), step=reached)
         # its frames hold everything that the pack had, which the next pack needs
         traceback.clear_frames(error.__traceback__)
         gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()
-        tell(Lost(pack.id, memory.reason_of_error(pack, device)))
-    else:
-        tell(Done(pack.id, found))
+        return Lost(pack.id, memory.reason_of_error(pack, device), step=reached)
+    return Done(pack.id, found)
 
 
 def _work(
-    connection: Connection, folder: Path, device: str, used: Sequence[extensions.Extension]
+    connection: Connection, life: Connection, room: Room, used: Sequence[extensions.Extension]
 ) -> None:
     """Run packs as they come until None comes: the life of a worker process."""
     # Ctrl-C is the parent's to handle; it ends the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    store = Store(folder)
+    threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     try:
         refused = None
         try:
             extensions.load_again(used)
         except StudyError as error:
             refused = str(error)
-        while (pack := connection.recv()) is not None:
+        while (job := connection.recv()) is not None:
             if refused:
-                connection.send(Lost(pack.id, refused, user_error=True))
+                connection.send(Lost(job.pack.id, refused, user_error=True))
             else:
-                run_pack(pack, store, device, connection.send)
+                run_job(job, room, connection.send)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
 
 
-def run_packs(
-    packs: Sequence[Pack], store: Store, device: str, workers: int | None, tell: Tell
-) -> None:
+def _end_with(life: Connection) -> None:
+    """End this process as soon as the one that wants its work has ended, however that came."""
+    with suppress(EOFError, OSError):
+        life.recv()
+    os._exit(1)
+
+
+def run_packs(packs: Sequence[Pack], room: Room, tell: Tell) -> None:
     """Run packs; once this returns or raises, nothing of theirs is running any more.
 
     Args:
         packs: taken in this order.
-        store: the study's folder.
-        device: ``"cpu"`` or ``"cuda"``.
-        workers: worker processes; None = one a core. One alone, and a GPU, run packs in this process.
-        tell: called with what happens, in the order in which it happens; what it raises ends the run.
+        room: where and how.
+        tell: called with `Progress`, and with `Done` or `Lost` of each pack, in the order in which it
+            happens; what it raises ends the run.
     """
-    if uses_workers(device, workers):
-        count = min(workers or cores(), len(packs))
-        _run_in_processes(deque(packs), store, device, count, tell)
+    schedule = Schedule(packs)
+    if uses_workers(room.device, room.workers, room.executor):
+        _run_in_processes(schedule, room, min(room.workers or cores(), len(packs)), tell)
         return
+
+    def take(message: Message) -> None:
+        schedule.take(message, tell)
+
     # in the main thread: a thread inside PyTorch when Python exits aborts the process
-    for pack in packs:
-        run_pack(pack, store, device, tell)
+    while not schedule.finished:
+        job = schedule.next()
+        if job is None:
+            time.sleep(BUSY_S)
+        else:
+            run_job(job, room, take)
+
+
+class Schedule:
+    """Which run of which pack is next.
+
+    Args:
+        packs: taken in this order; a pack that has begun goes before those that have not.
+    """
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        self._waiting = deque(packs)
+        self._begun: dict[str, tuple[Generator[Job, Outcome, Done | Lost], Job]] = {}
+        self._ready: deque[Job] = deque()
+        # what another process has, and when to ask for it again
+        self._busy: deque[tuple[float, Job]] = deque()
+        self._steps: dict[str, int] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every pack has come to its end."""
+        return not (self._waiting or self._begun)
+
+    def next(self) -> Job | None:
+        """Return the next run, or None as long as there is nothing that this process could do."""
+        if self._ready:
+            return self._ready.popleft()
+        if self._waiting:
+            pack = self._waiting.popleft()
+            runs = course(pack)
+            job = next(runs)
+            self._begun[pack.id] = (runs, job)
+            return job
+        if self._busy and self._busy[0][0] <= time.monotonic():
+            return self._busy.popleft()[1]
+        return None
+
+    def take(self, message: Message, tell: Tell) -> None:
+        """Take note of a message, and hand on what is of interest to others."""
+        if isinstance(message, Progress):
+            self._steps[message.pack] = message.step
+            tell(message)
+            return
+        runs, job = self._begun[message.pack]
+        if isinstance(message, Busy):
+            self._busy.append((time.monotonic() + BUSY_S, job))
+            return
+        if isinstance(message, Lost) and message.died and job.trial is None:
+            # it had no time to say how far it had come
+            message = replace(message, step=self._steps.get(message.pack, -1))
+        self._steps.pop(message.pack, None)
+        if isinstance(
+            message, Done
+        ):  # by another process, perhaps, while this one looked for a fault
+            del self._begun[message.pack]
+            tell(message)
+            return
+        try:
+            job = runs.send(message)
+        except StopIteration as end:
+            del self._begun[message.pack]
+            tell(end.value)
+            return
+        self._begun[message.pack] = (runs, job)
+        self._ready.append(job)
 
 
 def gpu_possible() -> bool:
@@ -235,9 +358,17 @@ def surely_cpu(device: str) -> bool:
     return device == "cpu" or (device == "auto" and not gpu_possible())
 
 
-def uses_workers(device: str, workers: int | None) -> bool:
-    """Return whether packs run in processes of their own, even if it is one pack."""
-    return device == "cpu" and (workers or cores()) > 1
+def uses_workers(device: str, workers: int | None, executor: str | None = None) -> bool:
+    """Return whether packs run in processes of their own, even if it is one pack.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``, which several processes would only share.
+        workers: how many; None: one a core.
+        executor: one of `EXECUTORS`; None: processes, unless one worker is asked for.
+    """
+    if device != "cpu" or executor == "inline":
+        return False
+    return executor is not None or workers != 1
 
 
 @contextmanager
@@ -276,58 +407,88 @@ def _stop_server() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _run_in_processes(
-    queue: deque[Pack], store: Store, device: str, count: int, tell: Tell
-) -> None:
+@dataclass(frozen=True)
+class _Worker:
+    """A worker process and the run it is at.
+
+    Attributes:
+        process: the process.
+        job: the run.
+        life: the end of a pipe that closes with this process, by which the worker notices.
+    """
+
+    process: Any
+    job: Job
+    life: Connection
+
+
+def _run_in_processes(schedule: Schedule, room: Room, count: int, tell: Tell) -> None:
     # a fork of a process that has threads may hang: workers come from a server that has none
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)
     start_server()
-    running: dict[Connection, tuple[Any, Pack]] = {}
+    running: dict[Connection, _Worker] = {}
+    idle: dict[Connection, _Worker] = {}
+    pids: list[int] = []
 
-    def hire() -> None:
+    def hire(job: Job) -> None:
         here, there = context.Pipe()
-        work = (there, store.folder, device, extensions.loaded())
+        ours, theirs = context.Pipe()
+        work = (there, theirs, room, extensions.loaded())
         process = context.Process(target=_work, args=work, daemon=True)
         with interrupts_held_back():
             process.start()
             there.close()
-            assign(here, process)
+            theirs.close()
+            pids.append(process.pid)
+            assign(here, _Worker(process, job, ours))
 
-    def assign(connection: Connection, process: Any) -> None:
-        pack = queue.popleft()
-        running[connection] = (process, pack)
-        send(connection, pack)
+    def assign(connection: Connection, worker: _Worker) -> None:
+        running[connection] = worker
+        send(connection, worker.job)
 
-    def send(connection: Connection, pack: Pack | None) -> None:
+    def send(connection: Connection, job: Job | None) -> None:
         # one that died since its last message is found out by the end of its pipe, when that is read
         with suppress(OSError):
-            connection.send(pack)
+            connection.send(job)
+
+    def hand_out() -> None:
+        while len(running) < count and (job := schedule.next()) is not None:
+            if idle:
+                connection, worker = idle.popitem()
+                assign(connection, replace(worker, job=job))
+            else:
+                hire(job)
 
     try:
-        while queue and len(running) < count:
-            hire()
-        while running:
-            for connection in cast(list[Connection], wait(list(running))):
-                process, pack = running[connection]
+        hand_out()
+        while not schedule.finished:
+            # None to do and nothing running: another process has what is left
+            for connection in cast(list[Connection], wait(list(running), BUSY_S)):
+                worker = running[connection]
                 try:
                     message = connection.recv()
                 except (EOFError, OSError):
-                    process.join()
+                    worker.process.join()
                     del running[connection]
-                    tell(Lost(pack.id, memory.reason_of_exit(pack, process.exitcode)))
-                    if queue:
-                        hire()
-                    continue
-                if not isinstance(message, Progress):
-                    if queue:
-                        assign(connection, process)
-                    else:
-                        send(connection, None)
-                        del running[connection]
-                tell(message)
+                    worker.life.close()
+                    pack = worker.job.pack
+                    why = memory.reason_of_exit(pack, worker.process.exitcode)
+                    message = Lost(pack.id, why, died=True)
+                else:
+                    if not isinstance(message, Progress):
+                        idle[connection] = running.pop(connection)
+                schedule.take(message, tell)
+            hand_out()
+        for connection in idle:
+            send(connection, None)
+        for worker in idle.values():
+            worker.process.join()
     finally:
-        for process, _ in running.values():
-            process.terminate()
-        for process, _ in running.values():
-            process.join()
+        for worker in running.values():
+            worker.process.terminate()
+        for worker in running.values():
+            worker.process.join()
+        # those that were ended in the middle of a pack could not give it back
+        with suppress(OSError):
+            room.leases.release_of(pids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -159,9 +160,10 @@ def measure(measurements: Iterable[Measurement], name: str = NAME) -> None:
     store = Store(OUTPUTS / name)
     place = store.folder.as_posix()
     store.check_writable()
-    commits = store.read_commits()
-    store.verify_all(commits)
-    known = {commit.pack for commit in commits}
+    survey = store.survey()
+    for damage in survey.damages:
+        print(f"cannot read {damage}; what it held is made again.", file=sys.stderr)
+    known = {commit.pack for commit in survey.commits}
     finished = 0
     for one in measurements:
         if one.id in known:

@@ -70,11 +70,13 @@ def publish(source: Path, target: Path) -> int:
 
 def _copy(store: Store, copy: Store) -> int:
     """Write plans and rounded records of one store into another, and return how many networks it holds."""
-    commits = store.read_commits()
+    survey = store.survey()
+    for damage in survey.damages:
+        raise StoreError(f"cannot publish {damage}; run the study's command again first.")
+    commits, paths = survey.commits, survey.paths
     final = final_commits(commits)
-    paths = {commit.pack: store.verify(commit) for commit in commits}
     copy.create()
-    for plan in store.read_plans():
+    for plan in survey.plans:
         copy.write_plan(plan)
     groups: dict[str, list[Commit]] = {}
     for commit in commits:

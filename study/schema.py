@@ -8,10 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
-READABLE = (3, 4)
+READABLE = (3, 4, 5)
 """Versions that are read: a record of an earlier one has NULL in the columns that it lacks."""
+
+DIGESTS_SINCE = 5
+"""From this version on plans and commits carry the digest of their own text."""
+
+STATUSES = ("ok", "diverged", "failed")
+"""What can have become of a network."""
 
 FIRST_TUNING_SEED = 1000
 """Seeds from here on are for choosing learning rates, where a study sets some apart (`tuning_seeds`)."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study import NUMERICS_VERSION, extensions
+from study import NUMERICS_VERSION, extensions, leases
 from study.cell import Cell, Settings, cells_of, ids_of
 from study.datasets import pool
 from study.errors import SettingError, StudyError
 from study.execution import (
-    Lost,
-    Message,
-    Progress,
+    CHECKPOINT_S,
+    Room,
     environment,
     gpu_possible,
     run_packs,
@@ -24,38 +24,61 @@ from study.execution import (
     surely_cpu,
     uses_workers,
 )
+from study.isolation import Lost, Message, Progress
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
 from study.settings import can_run, canonical_condition, check_device, study_name
-from study.store import Commit, Store, final_commits
+from study.store import Commit, Store, Survey, final_commits
 
 NEEDED = ("torch", "pyarrow", "scipy")
 """Packages that training needs and that nothing before it imports."""
 
 OUTPUTS = Path("outputs")
 
-FINISHED = ("ok", "diverged")
+NO_SCIENCE = ("name", "device", "retry")
+"""Settings of the sweep as a whole, which decide no number."""
+
+RETRIED: Mapping[str, tuple[str, ...]] = {
+    "none": (), "failed": ("failed",), "diverged": ("failed", "diverged"),
+}  # fmt: skip
+"""What networks are run again that have been run, by the setting ``retry``."""
 
 SHOWN_REASONS = 5
 """How many different errors are printed at the end of a run; all are in the records."""
 
 
+@dataclass(frozen=True)
+class Running:
+    """How a sweep is run: the launcher's settings, which decide no number.
+
+    Attributes:
+        executor: as for `study.execution.uses_workers`.
+        workers: worker processes on the CPU; None: one a core.
+        pack_size: most networks trained together; None: what suits their shape and the device.
+        dry_run: say what would run, and neither train nor write.
+        checkpoint_s: seconds between checkpoints inside a pack.
+        lease_s: how long a lease on a pack holds that is not renewed.
+    """
+
+    executor: str | None = None
+    workers: int | None = None
+    pack_size: int | None = None
+    dry_run: bool = False
+    checkpoint_s: float = CHECKPOINT_S
+    lease_s: float = leases.SECONDS
+
+
 def run_conditions(
-    conditions: Sequence[Mapping[str, Any]],
-    command: Sequence[str],
-    workers: int | None = None,
-    pack_size: int | None = None,
-    dry_run: bool = False,
+    conditions: Sequence[Mapping[str, Any]], command: Sequence[str], running: Running = Running()
 ) -> list[dict[str, int]]:
     """Train every network of the conditions that the study does not hold yet.
 
     Nothing is written before every setting, the device, the data and the folder have been checked.
 
     Args:
-        conditions: composed settings, one dictionary a condition; all of one ``name`` and ``device``.
+        conditions: composed settings, one dictionary a condition; all of one ``name``, ``device`` and
+            ``retry``.
         command: what the user typed, kept in the plan.
-        workers: worker processes on the CPU; default one a core.
-        pack_size: most networks trained together; default what suits their shape and the device.
-        dry_run: say what would run, and neither train nor write.
+        running: how to run them.
 
     Returns:
         For each condition how many cells it has, and how many are ok, diverged and failed.
@@ -67,30 +90,60 @@ def run_conditions(
     for package in NEEDED:
         if find_spec(package) is None:
             raise ModuleNotFoundError(name=package)
-    if not dry_run and uses_workers("cpu", workers) and surely_cpu(conditions[0]["device"]):
+    workers_run = uses_workers("cpu", running.workers, running.executor)
+    if not running.dry_run and workers_run and surely_cpu(conditions[0]["device"]):
         start_server()  # has imported PyTorch by the time that the packs are known, or little later
     checked, store, device = check_conditions(conditions)
+    retried = check_retry(_common(conditions, "retry", "failed"))
     cells = cells_of(checked)
-    commits = store.read_commits()
-    store.verify_all(commits)
-    packs, new = missing_packs(cells, store, commits, device, pack_size)
-    status = statuses_of(commits)
-    if dry_run:
+    survey, packs, new = plan(cells, store, device, retried, running.pack_size)
+    status = statuses_of(survey.commits)
+    _tell_damages(survey)
+    if running.dry_run:
         print(f"{store.folder.as_posix()} on {device}: {_grid(checked, len(cells))}")
-    print(_outlook(cells, status, len(packs)), flush=True)
-    if dry_run:
+    print(_outlook(cells, status, packs, retried), flush=True)
+    if running.dry_run:
         print("This was a dry run: nothing was trained or written.")
-    else:
-        store.create()
-        if new:
-            used = [extension.record for extension in extensions.loaded()]
-            store.write_plan(plan_document(new, device, command, used))
-        _run(packs, store, device, workers)
-        if packs:
-            commits = store.read_commits()
-            status = statuses_of(commits)
-        _report(cells, status, store, commits)
+        return [_summary(settings, seeds, status) for settings, seeds in checked]
+    store.create()
+    used = [extension.record for extension in extensions.loaded()]
+    while new and not store.write_plan(plan_document(new, device, command, used), survey.next_plan):
+        # another process has planned meanwhile, some of the same networks perhaps
+        survey, packs, new = plan(cells, store, device, retried, running.pack_size)
+    room = Room(
+        store, device, running.checkpoint_s, running.lease_s, running.executor, running.workers
+    )
+    _run(packs, room)
+    commits = survey.commits
+    if packs or survey.damaged_commits:
+        survey = store.survey()
+        for path in survey.damaged_commits:
+            store.set_aside(path)  # what it told of has run in another pack
+        commits, status = survey.commits, statuses_of(survey.commits)
+    _report(cells, status, store, commits)
     return [_summary(settings, seeds, status) for settings, seeds in checked]
+
+
+def _tell_damages(survey: Survey) -> None:
+    """Print what is damaged, and what becomes of it."""
+    for damage in survey.damages:
+        print(f"cannot read {damage}; what it held is made again.", file=sys.stderr)
+
+
+def plan(
+    cells: Sequence[Cell],
+    store: Store,
+    device: str,
+    retried: Sequence[str] = RETRIED["failed"],
+    pack_size: int | None = None,
+) -> tuple[Survey, list[Pack], list[Pack]]:
+    """Return what a study holds, the packs to run for these cells, and those that no plan names yet.
+
+    Raises:
+        StoreError: the study is of a version that is not read.
+    """
+    survey = store.survey()
+    return (survey, *missing_packs(cells, survey, device, retried, pack_size))
 
 
 def check_conditions(
@@ -102,7 +155,7 @@ def check_conditions(
         StudyError: a setting, the device, the data or the folder cannot be used.
     """
     checked = [
-        canonical_condition({k: v for k, v in one.items() if k not in ("name", "device")})
+        canonical_condition({k: v for k, v in one.items() if k not in NO_SCIENCE})
         for one in conditions
     ]
     name = study_name(_common(conditions, "name"))
@@ -114,13 +167,24 @@ def check_conditions(
     return checked, store, device
 
 
-def _common(conditions: Sequence[Mapping[str, Any]], key: str) -> Any:
-    values = {str(one[key]) for one in conditions}
+def check_retry(value: Any) -> tuple[str, ...]:
+    """Return the statuses of networks that are run again.
+
+    Raises:
+        SettingError: the value is not allowed.
+    """
+    if value not in RETRIED:
+        raise SettingError(f"cannot use retry={value}: allowed are {', '.join(RETRIED)}.")
+    return RETRIED[value]
+
+
+def _common(conditions: Sequence[Mapping[str, Any]], key: str, default: Any = None) -> Any:
+    values = {str(one.get(key, default)) for one in conditions}
     if len(values) > 1:
         raise SettingError(
             f"cannot sweep over {key} ({', '.join(sorted(values))}): one sweep has one {key}."
         )
-    return conditions[0][key]
+    return conditions[0].get(key, default)
 
 
 def resolve_device(setting: str) -> str:
@@ -150,9 +214,9 @@ def statuses_of(commits: Sequence[Commit]) -> dict[str, str]:
 
 def missing_packs(
     cells: Sequence[Cell],
-    store: Store,
-    commits: Sequence[Commit],
+    survey: Survey,
     device: str,
+    retried: Sequence[str] = RETRIED["failed"],
     pack_size: int | None = None,
 ) -> tuple[list[Pack], list[Pack]]:
     """Return the packs to run for these cells, and those among them that no plan names yet.
@@ -163,18 +227,22 @@ def missing_packs(
     planned, because a function of the user's own was edited since, or is not here, or that is larger than
     ``pack_size``, which is lowered where a pack took more memory than there is.
 
-    Raises:
-        StoreError: the study's folder is damaged.
+    Args:
+        cells: what is asked for.
+        survey: what the study holds.
+        device: ``"cpu"`` or ``"cuda"``.
+        retried: statuses of networks that are run again.
+        pack_size: most networks trained together.
     """
-    committed = {one.pack for one in commits}
-    final = final_commits(commits)
+    committed = {one.pack for one in survey.commits}
+    final = final_commits(survey.commits)
     planned: dict[str, Pack] = {}
     # networks of another version are others, with other numbers
-    plans = [plan for plan in store.read_plans() if plan["numerics"] == NUMERICS_VERSION]
+    plans = [plan for plan in survey.plans if plan["numerics"] == NUMERICS_VERSION]
     for plan in plans:
         for pack in packs_of_plan(plan, committed):
             too_large = pack_size is not None and len(pack.cells) > pack_size
-            if too_large or not _can_run(pack, final):
+            if too_large or not _can_run(pack, final, retried):
                 continue
             for cell in pack.cells:
                 if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
@@ -183,7 +251,7 @@ def missing_packs(
     unplanned: dict[int, list[Cell]] = {}
     for cell in cells:
         commit = final.get(cell.id)
-        if commit is not None and commit.statuses[cell.id] in FINISHED:
+        if commit is not None and commit.statuses[cell.id] not in retried:
             continue
         place = planned.get(cell.id)
         if place is not None:
@@ -200,29 +268,29 @@ def missing_packs(
     return packs, new
 
 
-def _can_run(pack: Pack, final: Mapping[str, Commit]) -> bool:
+def _can_run(pack: Pack, final: Mapping[str, Commit], retried: Sequence[str]) -> bool:
     """Return whether a planned pack can run whole, with functions as they are and no cell known already."""
     for cell in pack.cells:
         commit = final.get(cell.id)
         known = commit is not None and (
-            commit.statuses[cell.id] in FINISHED or commit.attempt >= pack.attempt
+            commit.statuses[cell.id] not in retried or commit.attempt >= pack.attempt
         )
         if known or not can_run(cell.settings):
             return False
     return True
 
 
-def _run(packs: Sequence[Pack], store: Store, device: str, workers: int | None) -> None:
+def _run(packs: Sequence[Pack], room: Room) -> None:
     """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason.
 
     Raises:
         KeyboardInterrupt: with the number of packs that are finished.
     """
     try:
-        with _Watch(packs, store, device) as watch:
-            run_packs(packs, store, device, workers, watch)
+        with _Watch(packs, room.store, room.device) as watch:
+            run_packs(packs, room, watch)
     except KeyboardInterrupt:
-        committed = {path.stem for path in store.commits.glob("*.json")}
+        committed = {path.stem for path in room.store.commits.glob("*.json")}
         count = sum(pack.id in committed for pack in packs)
         raise KeyboardInterrupt(
             f"{count:,} of {_counted(len(packs), 'pack')} finished and kept"
@@ -318,16 +386,26 @@ def _grid(checked: Sequence[tuple[Settings, list[int]]], networks: int) -> str:
     return f"{conditions}, {_counted(networks, 'different network')}"
 
 
-def _outlook(cells: Sequence[Cell], status: Mapping[str, str], packs: int) -> str:
+def _outlook(
+    cells: Sequence[Cell],
+    status: Mapping[str, str],
+    packs: Sequence[Pack],
+    retried: Sequence[str],
+) -> str:
     """Return the line that says before a run what there is and what is missing."""
     found = [status.get(cell.id) for cell in cells]
-    finished = sum(one in FINISHED for one in found)
-    networks, failed = _counted(len(cells), "network"), found.count("failed")
+    finished = sum(one is not None and one not in retried for one in found)
+    networks = _counted(len(cells), "network")
     if not packs:
-        return f"{networks}, all finished already: nothing to do."
+        failed = found.count("failed")
+        kept = f" ({failed:,} failed, and retry=none leaves them so)" if failed else ""
+        return f"{networks}, all finished already{kept}: nothing to do."
     before = f"{networks}: {finished:,} finished before, {len(cells) - finished:,}"
-    again = f" ({failed:,} of them failed before)" if failed else ""
-    return f"{before if finished else networks} to train{again} in {_counted(packs, 'pack')}."
+    again = ", ".join(
+        f"{count:,} of them {one} before" for one in retried if (count := found.count(one))
+    )
+    again = f" ({again})" if again else ""
+    return f"{before if finished else networks} to train{again} in {_counted(len(packs), 'pack')}."
 
 
 def _report(

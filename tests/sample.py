@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 
 BASE: dict[str, Any] = {
     "name": "sample", "device": "cpu", "width": 16, "steps": 6, "batch_size": 16, "seeds": 3,
@@ -56,7 +56,7 @@ def make(
     before = Path.cwd()
     os.chdir(folder)
     try:
-        run_conditions(many, list(command), workers=1)
+        run_conditions(many, list(command), Running(workers=1))
     finally:
         os.chdir(before)
     return folder / "outputs" / many[0]["name"]

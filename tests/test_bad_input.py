@@ -19,7 +19,7 @@ from small import condition, files_under
 from study.__main__ import main
 from study.errors import SettingError, StudyError
 from study.settings import canonical_condition, study_name
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
 
@@ -242,7 +242,7 @@ def test_what_the_command_line_cannot_ask_for_is_refused_all_the_same(folder: Pa
     ]
     for conditions, sentence in bad:
         with pytest.raises(StudyError, match=sentence) as caught:
-            run_conditions(conditions, ["test"], 1)
+            run_conditions(conditions, ["test"], Running(workers=1))
         assert str(caught.value).endswith(".")
         assert "\n" not in str(caught.value)
     assert files_under(folder) == {"a": None, "a/b": None}

@@ -28,7 +28,7 @@ from study.packing import largest_pack
 from study.records import tables
 from study.settings import canonical_condition
 from study.store import Store
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 
 SIDE = 6
 IMAGES = Traits(train=90, validation=30, test=40, inputs=SIDE * SIDE)
@@ -147,7 +147,7 @@ def test_the_other_images_come_the_same_way(
 def test_networks_learn_images_and_their_commits_say_which(home: Path) -> None:
     write_cache(home, *digits_like())
     asked = image_condition(optim={"name": "adam", "lr": 0.01}) | {"name": "tiny", "device": "cpu"}
-    assert run_conditions([asked], ["test"], 1) == [
+    assert run_conditions([asked], ["test"], Running(workers=1)) == [
         {"cells": 2, "ok": 2, "diverged": 0, "failed": 0}
     ]
     [commit] = Store(Path("outputs/tiny")).read_commits()
@@ -186,7 +186,7 @@ def refused(home: Path) -> str:
     """Return the sentence with which a sweep over mnist is refused; nothing may be written."""
     conditions = [image_condition() | {"name": "mine", "device": "cpu"}]
     with pytest.raises(DataError) as caught:
-        run_conditions(conditions, ["test"], 1)
+        run_conditions(conditions, ["test"], Running(workers=1))
     said = str(caught.value)
     assert said.startswith("cannot load data=mnist: ")
     assert said.endswith(".")

@@ -24,7 +24,7 @@ from benchmarks.diagnosis.networks import KINDS, Planted, networks
 from study import extensions
 from study.activations import ACTIVATIONS
 from study.initializers import INITIALIZERS, LayerDraw
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 
 PLANTED = str(Path(__file__).parent.parent / "benchmarks" / "diagnosis" / "planted.py")
 
@@ -114,7 +114,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, planted: None) -> Study:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         conditions = [{**SMALL, **more} for more in ILL.values()] + [{**SMALL, **WELL}]
-        run_conditions(conditions, command=["test"], workers=1)
+        run_conditions(conditions, ["test"], Running(workers=1))
     return Study(folder / "outputs" / "ill")
 
 

@@ -19,7 +19,7 @@ from study.errors import StoreError
 from study.publish import publish
 from study.schema import MEASUREMENTS
 from study.store import Store
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 from study.tasks import TASKS, Row
 
 Cli = Callable[..., int]
@@ -201,7 +201,7 @@ def test_a_commit_of_some_tables_of_a_pack_beside_measurements_is_damaged(cli: C
 def test_a_study_of_networks_may_hold_measurements_and_is_what_it_was(
     cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_conditions([condition(name="mine", device="cpu", steps=1)], ["test"], 1)
+    run_conditions([condition(name="mine", device="cpu", steps=1)], ["test"], Running(workers=1))
     queries = [f"SELECT * FROM {table} ORDER BY ALL" for table in ("cells", "curves", "layers")]
     before = [repr(open_study("outputs/mine").execute(one).fetchall()) for one in queries]
     assert stored(Path("outputs/mine")) == []
@@ -211,14 +211,14 @@ def test_a_study_of_networks_may_hold_measurements_and_is_what_it_was(
     assert len(stored(Path("outputs/mine"))) == 4
     assert provenance(study)["packs"] == "1 pack"
     capsys.readouterr()
-    run_conditions([condition(name="mine", device="cpu", steps=1)], ["test"], 1)
+    run_conditions([condition(name="mine", device="cpu", steps=1)], ["test"], Running(workers=1))
     assert "all finished already: nothing to do" in capsys.readouterr().out
 
 
 def test_a_published_copy_holds_the_measurements_bit_for_bit_and_measures_nothing_again(
     cli: Cli, counting: list[int]
 ) -> None:
-    run_conditions([condition(name="mine", device="cpu", steps=1)], ["test"], 1)
+    run_conditions([condition(name="mine", device="cpu", steps=1)], ["test"], Running(workers=1))
     cli("counting", "name=mine")
     assert publish(Path("outputs/mine"), Path("outputs/copy")) == 1
     assert repr(stored(Path("outputs/copy"))) == repr(stored(Path("outputs/mine")))

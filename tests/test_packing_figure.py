@@ -13,7 +13,7 @@ import pytest
 from analysis import figures, open_study
 from analysis.findings import packing_finding
 from analysis.report import write_report
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 from tests import sample
 
 
@@ -32,8 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("twice")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        run_conditions(conditions("many"), ["test"], 1)
-        run_conditions(conditions("alone"), ["test"], 1, pack_size=1)
+        run_conditions(conditions("many"), ["test"], Running(workers=1))
+        run_conditions(conditions("alone"), ["test"], Running(workers=1, pack_size=1))
     return place / "outputs"
 
 
@@ -86,7 +86,7 @@ def test_without_another_study_or_a_network_in_common_the_figure_says_so(
         figures.packing(open_study(folder / "many"))
     monkeypatch.chdir(tmp_path)
     others = [one | {"seed": 7, "name": "others"} for one in conditions("others")]
-    run_conditions(others, ["test"], 1)
+    run_conditions(others, ["test"], Running(workers=1))
     with pytest.raises(figures.NotApplicable, match="others shares no measured network"):
         figures.packing(open_study(folder / "many", tmp_path / "outputs" / "others"))
 

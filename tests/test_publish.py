@@ -15,7 +15,7 @@ from analysis import open_study
 from study.publish import KEPT_BITS, main, publish, rounded
 from study.schema import TABLES
 from study.store import Store
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 from tests import sample
 
 # half a unit in the last kept place, relative to the smallest mantissa
@@ -67,7 +67,9 @@ def test_the_copy_is_one_pack_an_environment_and_continues_like_the_study(
     assert len(commits[0].statuses) == len(open_study(folder).cells)
     monkeypatch.chdir(folder.parent.parent)
     monkeypatch.setattr("study.sweep.OUTPUTS", folder.parent)
-    run_conditions([one | {"name": copy.name} for one in sample.conditions()], ["test"], 1)
+    run_conditions(
+        [one | {"name": copy.name} for one in sample.conditions()], ["test"], Running(workers=1)
+    )
     assert "all finished already: nothing to do." in capsys.readouterr().out
 
 

@@ -26,11 +26,12 @@ from study.app import CONF
 from study.cell import Cell, canonical_json, cells_of, digest, ids_of
 from study.cli_errors import parse_arguments
 from study.datasets import DATASETS
-from study.execution import Done, Lost, Message, run_pack
+from study.execution import Room, run_job
+from study.isolation import Done, Job, Lost, Message
 from study.optimizers import OPTIMIZERS
 from study.packing import Pack, packs_of_plan, plan_document
 from study.store import Store
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 
 FOLDER = Path("outputs/mine")
 
@@ -98,7 +99,7 @@ def work(pack, folder, connection):
     before = set(sys.modules)
     store = Store(folder)
     store.create()
-    execution.run_pack(pack, store, "cpu", lambda message: None)
+    execution.run_job(Job(pack), Room(store, "cpu"), lambda message: None)
     connection.send((sorted(before), sorted(set(sys.modules) - before), store.read_commits()))
 
 if __name__ == "__main__":
@@ -349,7 +350,7 @@ def test_a_pack_without_memory_says_what_to_lower_and_the_rest_is_trained(
         return train(pack, *arguments)
 
     monkeypatch.setattr(training, "train_pack", greedy)
-    summaries = run_conditions(two_packs(), ["test"], workers=1)
+    summaries = run_conditions(two_packs(), ["test"], Running(workers=1))
     assert [(one["ok"], one["failed"]) for one in summaries] == [(0, 6), (6, 0)]
     sentence = (
         "it ran out of memory: lower hydra.launcher.pack_size (it was 6 networks together, try 3)"
@@ -357,7 +358,7 @@ def test_a_pack_without_memory_says_what_to_lower_and_the_rest_is_trained(
     assert errors_in(FOLDER) == {sentence}
     assert f"  6 failed: {sentence}\n" in capsys.readouterr().out
     # and it is true
-    summaries = run_conditions(two_packs(), ["test"], workers=1, pack_size=3)
+    summaries = run_conditions(two_packs(), ["test"], Running(workers=1, pack_size=3))
     assert [(one["ok"], one["failed"]) for one in summaries] == [(6, 0), (6, 0)]
 
 
@@ -422,7 +423,7 @@ def test_what_a_pack_without_memory_held_is_given_back(monkeypatch: pytest.Monke
         assert released == [True]  # when the next pack may begin
         told.append(message)
 
-    run_pack(Pack.of(cells()), store, "cpu", tell)
+    run_job(Job(Pack.of(cells())), Room(store, "cpu"), tell)
     assert isinstance(told[0], Lost)
 
 
@@ -461,7 +462,7 @@ def test_packs_larger_than_a_lowered_size_are_not_run_as_they_were_planned(
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "run_packs", killed)
         with pytest.raises(KeyboardInterrupt):
-            run_conditions(two_packs(), ["test"], workers=1)
+            run_conditions(two_packs(), ["test"], Running(workers=1))
     sizes: list[int] = []
     run_packs = sweep.run_packs
 
@@ -470,7 +471,7 @@ def test_packs_larger_than_a_lowered_size_are_not_run_as_they_were_planned(
         run_packs(packs, *others)
 
     monkeypatch.setattr(sweep, "run_packs", watched)
-    summaries = run_conditions(two_packs(), ["test"], workers=1, pack_size=4)
+    summaries = run_conditions(two_packs(), ["test"], Running(workers=1, pack_size=4))
     assert sizes == [3, 3, 3, 3]
     assert [one["ok"] for one in summaries] == [6, 6]
 
@@ -480,5 +481,5 @@ def test_a_pack_that_fits_is_told_as_done() -> None:
     store.create()
     told: list[Message] = []
     pack = Pack.of(cells())
-    run_pack(pack, store, "cpu", told.append)
+    run_job(Job(pack), Room(store, "cpu"), told.append)
     assert told[-1] == Done(pack.id, {pack.cells[0].id: "ok"})

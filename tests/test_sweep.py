@@ -26,7 +26,7 @@ from study.activations import ACTIVATIONS
 from study.errors import StudyError
 from study.execution import Done, Message, Progress
 from study.store import Store, final_commits
-from study.sweep import run_conditions
+from study.sweep import Running, run_conditions
 
 Register = Callable[..., None]
 
@@ -51,7 +51,9 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(workers: int, name: str = "mine", **more: Any) -> list[dict[str, int]]:
-    return run_conditions([one | {"name": name} for one in conditions(**more)], ["test"], workers)
+    return run_conditions(
+        [one | {"name": name} for one in conditions(**more)], ["test"], Running(workers=workers)
+    )
 
 
 def records(name: str = "mine") -> dict[str, bytes | None]:
@@ -74,9 +76,9 @@ def test_the_records_are_the_same_bytes_whatever_the_number_of_workers() -> None
 
 def test_packs_of_one_cell_hold_what_larger_packs_hold() -> None:
     wanted = [one | {"name": "mine", "width": 16} for one in conditions()]
-    run_conditions(wanted, ["test"], 1)
+    run_conditions(wanted, ["test"], Running(workers=1))
     alone = [one | {"name": "alone"} for one in wanted]
-    run_conditions(alone, ["test"], 1, pack_size=1)
+    run_conditions(alone, ["test"], Running(workers=1, pack_size=1))
     assert len(list(Path("outputs/alone/commits").iterdir())) == 12
     for table in ("cells", "curves", "layers"):
         query = f"SELECT * FROM {table} ORDER BY ALL"
@@ -134,14 +136,14 @@ def test_packs_lost_from_the_folder_are_made_again_to_the_byte() -> None:
 def test_the_order_of_conditions_and_a_repeated_one_change_no_record() -> None:
     run(1)
     swapped = [one | {"name": "swapped"} for one in reversed(conditions())]
-    summaries = run_conditions([*swapped, swapped[0]], ["test"], 1)
+    summaries = run_conditions([*swapped, swapped[0]], ["test"], Running(workers=1))
     assert [one["cells"] for one in summaries] == [3] * 5
     assert records("swapped") == records()
 
 
 def test_overlapping_seeds_are_trained_once() -> None:
     [one, *_] = conditions(seeds=2)
-    summaries = run_conditions([one, one | {"seed": 1}], ["test"], 1)
+    summaries = run_conditions([one, one | {"seed": 1}], ["test"], Running(workers=1))
     assert [summary["ok"] for summary in summaries] == [2, 2]
     con = open_study(FOLDER)
     assert con.execute("SELECT seed FROM cells ORDER BY seed").fetchall() == [(0,), (1,), (2,)]
@@ -239,14 +241,14 @@ def test_a_pack_that_a_bug_stops_is_recorded_with_the_reason_and_tried_again(
         {"name": "mine", "device": "cpu", **condition(name, steps=3, seeds=2)}
         for name in ("fragile", "tanh")
     ]
-    summaries = run_conditions(both, ["test"], 1)
+    summaries = run_conditions(both, ["test"], Running(workers=1))
     assert [(one["ok"], one["failed"]) for one in summaries] == [(0, 2), (2, 0)]
     con = open_study(FOLDER)
     [(error,)] = con.execute("SELECT DISTINCT error FROM cells WHERE status = 'failed'").fetchall()
     assert error.startswith("RuntimeError: no room\nfor stacks (fragile, line ")
     assert "/" not in error
     broken = False
-    summaries = run_conditions(both, ["test"], 1)
+    summaries = run_conditions(both, ["test"], Running(workers=1))
     assert [(one["ok"], one["failed"]) for one in summaries] == [(2, 0), (2, 0)]
     attempts = {commit.attempt for commit in Store(FOLDER).read_commits()}
     assert attempts == {0, 1}
@@ -283,7 +285,7 @@ def test_distinct_reasons_of_failure_are_told_once_with_their_counts(
         for name in ["tanh", *names]
     ]
     for again in range(2):
-        run_conditions(both, ["test"], 1)
+        run_conditions(both, ["test"], Running(workers=1))
         lines = capsys.readouterr().out.splitlines()
         before = " (8 of them failed before)" if again else ""
         outlook = "10 networks: 2 finished before, 8" if again else "10 networks"
@@ -314,7 +316,7 @@ def test_a_run_says_before_it_starts_what_there_is_and_what_is_missing(
         "4 networks, all finished already: nothing to do.",
         "4 networks in outputs/mine: 4 ok (this command's; the study holds 16).",
     ]
-    run_conditions(conditions(seeds=1)[:1], ["test"], 1)
+    run_conditions(conditions(seeds=1)[:1], ["test"], Running(workers=1))
     assert capsys.readouterr().out.startswith("1 network, all finished already")
 
 
@@ -323,7 +325,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
 ) -> None:
     def said(chosen: list[dict[str, Any]]) -> list[str]:
         before = files_under(Path())
-        run_conditions(chosen, ["test"], 1, dry_run=True)
+        run_conditions(chosen, ["test"], Running(workers=1, dry_run=True))
         assert files_under(Path()) == before
         return capsys.readouterr().out.splitlines()
 
@@ -338,7 +340,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
         said([one, one | {"seed": 1}])[0]
         == "outputs/mine on cpu: 2 conditions, 4 different networks"
     )
-    run_conditions([one], ["test"], 1)
+    run_conditions([one], ["test"], Running(workers=1))
     capsys.readouterr()
     assert said([one | {"seeds": 5}])[1:] == [
         "5 networks: 3 finished before, 2 to train in 1 pack.",

@@ -56,6 +56,8 @@ def run(words: Sequence[str]) -> int:
     from analysis.frames import Study
 
     study = Study(folder)
+    for damage in study.damages:
+        print(f"Note: {damage}")
     mended = mends(study, next(iter(study.trained), None))
     print("\n".join(printed(by_condition(study), mended)))
     return 0

@@ -98,7 +98,12 @@ def run(words: Sequence[str]) -> int:
     from analysis.ledger.page import effect, write_ledger
 
     others = [(Study(path), name) for path, name in again]
-    made = write_ledger(Study(folder), data, only, others, tell)
+    study = Study(folder)
+    for damage in [
+        one for each in (study, *(other for other, _ in others)) for one in each.damages
+    ]:
+        print(f"Note: {damage}")
+    made = write_ledger(study, data, only, others, tell)
     clear()
     for entry in made.entries:
         word = entry.word or "not run"

@@ -52,13 +52,7 @@ def launch(
     configs = [composer.compose(job, first + index) for index, job in enumerate(overrides)]
     task: Any = launcher.task_function
     with hydra_config(launcher.config):
-        values = task.packed(
-            configs,
-            overrides=overrides,
-            workers=launcher.workers,
-            pack_size=launcher.pack_size,
-            dry_run=launcher.dry_run,
-        )
+        values = task.packed(configs, overrides=overrides, **launcher.settings)
         if len(values) != len(configs):
             raise RuntimeError(f"{len(configs)} jobs were given, {len(values)} values came back")
         if launcher.job_folders and not launcher.dry_run:

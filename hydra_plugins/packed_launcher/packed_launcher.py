@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
@@ -20,6 +21,10 @@ class PackedLauncherConf:
         pack_size: most networks trained together, handed to the task; None leaves it to the task.
         job_folders: also write Hydra's folder per job (``.hydra/``, log) once the jobs are done.
         dry_run: handed to the task, which then only says what it would do; no folders either.
+        executor: where packs run, handed to the task; None leaves it to the task.
+        checkpoint_s: seconds between checkpoints inside a pack, handed to the task.
+        lease_s: seconds for which a process has a pack to itself unless it says that it still lives,
+            handed to the task.
     """
 
     _target_: str = "hydra_plugins.packed_launcher.packed_launcher.PackedLauncher"
@@ -27,6 +32,9 @@ class PackedLauncherConf:
     pack_size: int | None = None
     job_folders: bool = False
     dry_run: bool = False
+    executor: str | None = None
+    checkpoint_s: float | None = None
+    lease_s: float | None = None
 
 
 ConfigStore.instance().store(
@@ -37,22 +45,16 @@ ConfigStore.instance().store(
 class PackedLauncher(BasicLauncher):
     """Runs all jobs of a batch as one call of the task's ``packed``, or one by one if it has none.
 
-    ``task.packed(configs, overrides=…, workers=…, pack_size=…, dry_run=…)`` gets one plain resolved
-    dict a job, without the ``hydra`` node, and returns one value a job, in the same order.
+    ``task.packed(configs, overrides=…, workers=…, pack_size=…, …)`` gets one plain resolved dict a job,
+    without the ``hydra`` node, and the launcher's settings but ``job_folders``; it returns one value a
+    job, in the same order.
     """
 
-    def __init__(
-        self,
-        workers: int | None = None,
-        pack_size: int | None = None,
-        job_folders: bool = False,
-        dry_run: bool = False,
-    ) -> None:
+    def __init__(self, job_folders: bool = False, **settings: Any) -> None:
         super().__init__()
-        self.workers = workers
-        self.pack_size = pack_size
         self.job_folders = job_folders
-        self.dry_run = dry_run
+        self.settings = settings
+        self.dry_run = bool(settings.get("dry_run"))
 
     @property
     def composes_first(self) -> bool:

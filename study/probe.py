@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,6 +141,27 @@ class Probe:
         self._step: Step | AutogradStep | None = None
         self._rooms: dict[int, list[Tensor]] = {}
         self._last_weights: list[Tensor] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that is carried from one step to the next, tensors as they stand."""
+        return {
+            "layers": self.buffer.values,
+            "z_finite": self.finite,
+            "losses": self.losses,
+            "scores": self.scores,
+            "dead": [(dead.always, dead.ever) for dead in self._dead],
+            "last_weights": self._last_weights,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned of another probe of the same pack."""
+        self.buffer.values.copy_(state["layers"])
+        self.finite.copy_(state["z_finite"])
+        self.losses.copy_(state["losses"])
+        self.scores.copy_(state["scores"])
+        for dead, (always, ever) in zip(self._dead, state["dead"], strict=True):
+            dead.always, dead.ever = always, ever
+        self._last_weights = state["last_weights"]
 
     def measure(self, step: int, inputs: Tensor, labels: Tensor) -> None:
         """Measure the weights before the next update.

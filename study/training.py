@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import Tensor
 
 from study.autograd_step import AutogradStep, step_of
 from study.cell import Cell
+from study.checkpoint import Checkpoint, State, optimizer_state, restore_optimizer
 from study.datasets import pool
 from study.dropout import Masks
 from study.errors import FunctionError
 from study.extensions import place_in
+from study.initializers import Array
 from study.measures import accuracy, r_squared
 from study.memory import ran_out
 from study.network import ActivationSlice, Shape, StackedNetwork, cell_losses, stack, start
@@ -111,40 +114,103 @@ def _check_activation(settings: Settings, dtype: torch.dtype) -> None:
         raise FunctionError(f"activation={name} mixes entries of z; it must act on each by itself")
 
 
-def build(cells: Sequence[Cell], shape: Shape) -> tuple[StackedNetwork, dict[int, str]]:
-    """Build the networks of a pack.
+@dataclass
+class _Starts:
+    """What the networks of a pack begin with.
 
-    A cell whose initializer or activation raises keeps its place with zero weights, and with the
-    identity for a faulty activation, so that its neighbours are computed as they would have been.
-
-    Args:
-        cells: the cells; those of one activation are contiguous.
-        shape: their common shape.
-
-    Returns:
-        The stack, and why cells failed, by position.
+    Attributes:
+        parameters: weights and biases of every cell, layer by layer.
+        activations: the settings of every cell's activation.
+        errors: why cells do not run, by position.
     """
+
+    parameters: list[list[tuple[Array, Array]]]
+    activations: list[Settings]
+    errors: dict[int, str]
+
+    def replaced(self, cells: Sequence[Cell]) -> list[int]:
+        """Return the positions of cells that do not have the activation of their settings."""
+        return [
+            position
+            for position, (cell, one) in enumerate(zip(cells, self.activations, strict=True))
+            if one != cell.settings["activation"]
+        ]
+
+    def network(self, cells: Sequence[Cell], shape: Shape) -> StackedNetwork:
+        """Return the stack of the networks."""
+        settings = cells[0].settings
+        runs = [(one, len(list(group))) for one, group in groupby(self.activations)]
+        dtype = getattr(torch, settings["dtype"])
+        return stack(self.parameters, runs, shape.bias, dtype, setting(settings, "norm"))
+
+
+IDENTITY: Settings = {"name": "identity"}
+"""The activation of a cell that has none of its own, and does not run."""
+
+
+def _zeros(shape: Shape) -> list[tuple[Array, Array]]:
+    return [(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()]
+
+
+def _starts(cells: Sequence[Cell], shape: Shape, excluded: Mapping[int, str]) -> _Starts:
+    """Return what the networks begin with, as `build` says."""
     dtype = getattr(torch, cells[0].settings["dtype"])
-    errors: dict[int, str] = {}
-    starts = []
-    activations = []
+    errors = dict(excluded)
+    starts = [_zeros(shape) for _ in cells]
+    activations = [IDENTITY for _ in cells]
     for position, cell in enumerate(cells):
+        if position in excluded:
+            continue
         # a cell with a faulty start keeps its activation: another one would cut its neighbours' run,
         # and where a run ends decides how its last few numbers are rounded
-        activation = {"name": "identity"}
         try:
             _check_activation(cell.settings["activation"], dtype)
-            activation = cell.settings["activation"]
-            starts.append(start(cell.settings, shape))
+            activations[position] = cell.settings["activation"]
+            starts[position] = start(cell.settings, shape)
         except Exception as error:
             if ran_out(error):  # of the whole pack's doing
                 raise
             errors[position] = reason(error)
-            starts.append([(np.zeros((out, into)), np.zeros(out)) for into, out in shape.fans()])
-        activations.append(activation)
-    runs = [(settings, len(list(group))) for settings, group in groupby(activations)]
-    norm = setting(cells[0].settings, "norm")
-    return stack(starts, runs, shape.bias, dtype, norm), errors
+    # likewise one that is excluded; but if no other has its activation, nobody has seen that it works
+    seen = [one for position, one in enumerate(activations) if position not in excluded]
+    for position in excluded:
+        if cells[position].settings["activation"] in seen:
+            activations[position] = cells[position].settings["activation"]
+    return _Starts(starts, activations, dict(sorted(errors.items())))
+
+
+def _of(saved: State, cells: Sequence[Cell], shape: Shape, excluded: Mapping[int, str]) -> _Starts:
+    """Return what a checkpoint's networks begin with, but for the weights, which are in it.
+
+    Some starts take minutes. And what failed then, failed: it is not tried again.
+    """
+    activations = [
+        IDENTITY if position in saved["replaced"] else cell.settings["activation"]
+        for position, cell in enumerate(cells)
+    ]
+    return _Starts([_zeros(shape)] * len(cells), activations, {**saved["errors"], **excluded})
+
+
+def build(
+    cells: Sequence[Cell], shape: Shape, excluded: Mapping[int, str] = MappingProxyType({})
+) -> tuple[StackedNetwork, dict[int, str]]:
+    """Build the networks of a pack.
+
+    A cell whose initializer or activation raises keeps its place with zero weights, and with the
+    identity for a faulty activation, so that its neighbours are computed as they would have been. So does
+    an excluded one, with the identity if no other cell has its activation; neither its initializer nor its
+    activation is called for it.
+
+    Args:
+        cells: the cells; those of one activation are contiguous.
+        shape: their common shape.
+        excluded: why cells are not to be run, by position.
+
+    Returns:
+        The stack, and why cells failed, by position.
+    """
+    found = _starts(cells, shape, excluded)
+    return found.network(cells, shape), found.errors
 
 
 def reason(error: BaseException, file: bool = False) -> str:
@@ -244,17 +310,77 @@ class _Gradients:
         self.weights_finite.copy_(self._step.weights_finite())
 
 
+@dataclass
+class _Kept:
+    """Everything that a training carries from one step to the next.
+
+    Data, dropout's masks and the moments of batch normalization are made anew from seeds, step and weights.
+
+    Attributes:
+        network: the networks.
+        optimizer: of its parameters.
+        probe: of the network.
+        recorded: tensors that are written to as the training goes.
+        errors: why cells do not run, by position.
+        replaced: positions of the cells that do not have the activation of their settings.
+    """
+
+    network: StackedNetwork
+    optimizer: torch.optim.Optimizer
+    probe: Probe
+    recorded: list[Tensor]
+    errors: dict[int, str]
+    replaced: list[int]
+
+    def state(self, step: int) -> State | None:
+        """Return it as it is behind a step, None where the optimizer cannot be kept."""
+        parameters = list(self.network.parameters())
+        optimizer = optimizer_state(self.optimizer, parameters)
+        if optimizer is None:
+            return None
+        return {
+            "step": step,
+            "errors": self.errors,
+            "replaced": self.replaced,
+            "parameters": [parameter.detach() for parameter in parameters],
+            "optimizer": optimizer,
+            "probe": self.probe.state(),
+            "recorded": self.recorded,
+        }
+
+    @torch.no_grad()
+    def restore(self, state: State) -> int:
+        """Take over a state; return the step to go on with.
+
+        Tensors stay where they are: others hold them, or views of them, and a GPU has recorded their places.
+        """
+        kept = [*self.network.parameters(), *self.recorded]
+        for mine, saved in zip(kept, [*state["parameters"], *state["recorded"]], strict=True):
+            mine.copy_(saved)
+        restore_optimizer(self.optimizer, state["optimizer"])
+        self.probe.restore(state["probe"])
+        return int(state["step"]) + 1
+
+
 def train_pack(
     cells: Sequence[Cell],
     device: torch.device,
     progress: Callable[[int], None] | None = None,
+    excluded: Mapping[int, str] = MappingProxyType({}),
+    checkpoint: Checkpoint | None = None,
 ) -> PackResult:
     """Train and measure the cells of one pack.
 
     Args:
         cells: cells of equal shape and schedule; those of one activation are contiguous.
         device: where to run.
-        progress: called with the step at every probe step.
+        progress: called with the step at every probe step, from where the training goes on.
+        excluded: why cells are not to be run, by position; see `build`.
+        checkpoint: where the training is kept now and then, and goes on from; its key tells the cells, the
+            excluded ones, and all else that the numbers depend on. It is left there in the end.
+
+    Raises:
+        OSError: a checkpoint cannot be written.
     """
     settings = cells[0].settings
     shape = shape_of(settings)
@@ -262,7 +388,9 @@ def train_pack(
     data = data_of(
         settings, [c.settings["seed"] for c in cells], getattr(torch, settings["dtype"]), device
     )
-    network, errors = build(cells, shape)
+    saved = None if checkpoint is None else checkpoint.load(device)
+    begun = _starts(cells, shape, excluded) if saved is None else _of(saved, cells, shape, excluded)
+    network = begun.network(cells, shape)
     network.to(device)
     optimizer = _optimizer(network, optim)
     masks = _masks(cells, shape, device)
@@ -272,8 +400,14 @@ def train_pack(
     probe = Probe(network, schedule, data.probe, masks)
     batch_loss = torch.full((steps + 1, len(cells)), torch.nan, dtype=torch.float64, device=device)
     weights_finite = torch.ones((steps + 1, len(cells)), dtype=torch.bool, device=device)
-    tests = []
-    for step in range(steps + 1):
+    tests = torch.full(
+        (len(schedule), 2, len(cells)), torch.nan, dtype=torch.float64, device=device
+    )
+    recorded = [batch_loss, weights_finite, tests]
+    kept = _Kept(network, optimizer, probe, recorded, begun.errors, begun.replaced(cells))
+    first = 0 if saved is None else kept.restore(saved)
+    del saved  # as much memory as the networks
+    for step in range(first, steps + 1):
         probed = step in probe.steps
         if masks is not None:
             masks.draw(step)
@@ -281,7 +415,7 @@ def train_pack(
             probe.measure(step, *data.batch(step))
             if isinstance(take_step, AutogradStep):
                 take_step.calibrate(x for x, _ in data.probe.chunks(EVALUATION_CHUNK))
-            tests.append(torch.stack(_evaluate(take_step, data.test_part)))
+            tests[schedule.index(step)] = torch.stack(_evaluate(take_step, data.test_part))
         gradients.take(step)
         batch_loss[step] = gradients.losses
         weights_finite[step] = gradients.weights_finite
@@ -295,9 +429,11 @@ def train_pack(
                 probe.measure_update(step)
         if probed and progress is not None:
             progress(step)
-    probed_losses = torch.cat(
-        [probe.losses[:, None], probe.scores[:, None], torch.stack(tests)], dim=1
-    )
+        if checkpoint is not None and step < steps and checkpoint.due():
+            state = kept.state(step)
+            if state is not None:
+                checkpoint.save(state)
+    probed_losses = torch.cat([probe.losses[:, None], probe.scores[:, None], tests], dim=1)
     good = torch.isfinite(batch_loss) & weights_finite
     good[schedule] &= torch.isfinite(probed_losses[:, ::2]).all(dim=1)
     final = None
@@ -317,5 +453,5 @@ def train_pack(
         first_bad_step=first_bad.cpu().numpy(),
         z_finite=probe.finite.cpu().numpy(),
         parameters=network.parameters_per_cell().numpy(),
-        errors=errors,
+        errors=begun.errors,
     )

@@ -173,6 +173,27 @@ def test_units_die_come_back_and_networks_diverge_in_what_is_compared() -> None:
     assert (result.first_bad_step == -1).any()
 
 
+def one_infinite(draw: LayerDraw) -> Any:
+    weight = draw.weight / math.sqrt(draw.fan_in)
+    if draw.layer == 2:
+        weight[0, 0] = math.inf
+    return weight
+
+
+def test_weights_that_were_infinite_before_the_kill_are_told(
+    register: Register, tmp_path: Path
+) -> None:
+    register(INITIALIZERS, one_infinite)
+    pack = cells("tanh", "one_infinite", seeds=2)
+    whole = run(pack)
+    # tanh(∞) is 1: the first loss does not tell of it, the others do
+    assert np.isfinite(whole.batch_loss[0]).all()
+    assert np.isnan(whole.batch_loss[1:]).all()
+    assert list(whole.first_bad_step) == [0, 0]
+    killed(pack, at(tmp_path, 3))
+    assert bits(resumed(pack, at(tmp_path))) == bits(whole)
+
+
 optims = st.builds(
     lambda clip, **optim: {**optim, **clip},
     name=st.sampled_from(["sgd", "momentum", "adagrad", "rmsprop", "adam"]),

@@ -71,11 +71,15 @@ publish-ledger: install ## keep the ledger in outputs/reference, without its rec
 
 .PHONY: test
 test: install ## run the tests, but for those that take minutes each
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 -m "not long and not slurm"
 
 .PHONY: test-slow
-test-slow: install ## run all tests
-	$(BIN)/python -m pytest -n 2
+test-slow: install ## run all tests, but for those that need a SLURM
+	$(BIN)/python -m pytest -n 2 -m "not slurm"
+
+.PHONY: test-slurm
+test-slurm: install ## run the tests on a small real SLURM, installed and started for them (needs root on Debian)
+	$(BIN)/python -m pytest tests/slurm -m slurm
 
 .PHONY: test-page
 test-page: install ## look at a page in a Chromium without a network, and check its accessibility

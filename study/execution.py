@@ -42,10 +42,10 @@ from study.isolation import (
     course,
 )
 from study.packing import Pack
-from study.store import Store
+from study.store import Store, naming
 
 WORKERS_IMPORT = (
-    *("study.training", "study.records", "scipy.special", "pyarrow.parquet"),
+    *("study.training", "study.records", "study.checkpoint", "scipy.special", "pyarrow.parquet"),
     # by torch.autograd.grad where it is given gradients, and most of a second
     "torch.fx.experimental.symbolic_shapes",
 )
@@ -183,6 +183,7 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
     """Train a pack and commit its records, or see how far it comes."""
     import torch
 
+    from study.checkpoint import Checkpoint, key_of
     from study.records import statuses, tables
     from study.training import reason, train_pack
 
@@ -198,17 +199,31 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
             raise _Survived
         reached = step
 
+    class Kept(Checkpoint):
+        """A checkpoint in the study's folder, whose errors name it."""
+
+        def save(self, state: dict[str, Any]) -> None:
+            with naming(self.path.parent, "store a checkpoint in"):
+                self.path.parent.mkdir(exist_ok=True)
+                super().save(state)
+
     try:
+        data, place = pool_digest(pack.cells[0].settings["data"]), torch.device(device)
+        checkpoint = None
+        if job.trial is None:
+            path, key = store.checkpoint_of(pack.id), key_of(pack.id, data, place, job.excluded)
+            checkpoint = Kept(path, store.staging, key, room.checkpoint_s)
         with exact_arithmetic(device):
-            result = train_pack(pack.cells, torch.device(device), progress, job.excluded)
+            result = train_pack(pack.cells, place, progress, job.excluded, checkpoint)
         found = dict(zip((c.id for c in pack.cells), statuses(result), strict=True))
         made = tables(result)
         if job.trial is not None:
             return Survived(pack.id)
-        data = pool_digest(pack.cells[0].settings["data"])
         made_with = {**environment(device), "data_sha256": data}
         wall_s = time.perf_counter() - began
         store.commit(pack.id, pack.attempt, made, found, made_with, wall_s)
+        with suppress(OSError):
+            store.checkpoint_of(pack.id).unlink(missing_ok=True)
     except _Survived:
         return Survived(pack.id)
     except (BrokenPipeError, ConnectionResetError):

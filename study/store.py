@@ -113,7 +113,7 @@ class Survey:
 
 
 @contextlib.contextmanager
-def _naming(folder: Path, doing: str) -> Iterator[None]:
+def naming(folder: Path, doing: str) -> Iterator[None]:
     """Turn an operating system's error into one sentence with the path it names."""
     try:
         yield
@@ -141,6 +141,10 @@ class Store:
         self.staging = self.folder / "staging"
         self.damaged = self.folder / "damaged"
 
+    def checkpoint_of(self, pack: str) -> Path:
+        """Return where a pack keeps how far it has come."""
+        return self.checkpoints / f"{pack}.pt"
+
     @property
     def _needed(self) -> tuple[Path, ...]:
         return (self.plans, self.records, self.commits, self.staging)
@@ -151,7 +155,7 @@ class Store:
         Raises:
             StoreError: a folder cannot be made or written to.
         """
-        with _naming(self.folder, "write to the study's folder"):
+        with naming(self.folder, "write to the study's folder"):
             for folder in self._needed:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.staging) as file:
@@ -193,7 +197,7 @@ class Store:
             StoreError: the disk is full or the file cannot be written.
         """
         content = _signed(plan)
-        with _naming(self.folder, "write the plan to"):
+        with naming(self.folder, "write the plan to"):
             while True:
                 place = self.plans / _plan_name(number or self._next_plan())
                 if files.publish(place, content, self.staging):
@@ -244,7 +248,7 @@ class Store:
         Raises:
             StoreError: the disk is full or a file cannot be written; nothing is committed.
         """
-        with _naming(self.folder, f"store pack {pack} in"):
+        with naming(self.folder, f"store pack {pack} in"):
             staged = Path(tempfile.mkdtemp(prefix=f"{pack}.", dir=self.staging))
             staged.chmod(files.MODE | (files.MODE & 0o444) >> 2)  # who may read may enter
             try:
@@ -324,7 +328,7 @@ class Store:
         Raises:
             StoreError: it cannot be moved.
         """
-        with _naming(self.folder, "set aside"):
+        with naming(self.folder, "set aside"):
             self.damaged.mkdir(exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 os.replace(path, self.damaged / path.name)

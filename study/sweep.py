@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -363,6 +364,8 @@ def _commit_failure(pack: Pack, why: str, store: Store, device: str) -> None:
         environment(device),
         0.0,
     )
+    with suppress(OSError):
+        store.checkpoint_of(pack.id).unlink(missing_ok=True)
 
 
 def _summary(settings: Settings, seeds: Sequence[int], status: Mapping[str, str]) -> dict[str, int]:

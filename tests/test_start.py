@@ -91,6 +91,7 @@ WORKER = """
 import multiprocessing, sys
 from study import execution
 from study.cell import cells_of
+from study.isolation import Job
 from study.packing import Pack
 from study.settings import canonical_condition
 from study.store import Store
@@ -99,7 +100,7 @@ def work(pack, folder, connection):
     before = set(sys.modules)
     store = Store(folder)
     store.create()
-    execution.run_job(Job(pack), Room(store, "cpu"), lambda message: None)
+    execution.run_job(Job(pack), execution.Room(store, "cpu"), lambda message: None)
     connection.send((sorted(before), sorted(set(sys.modules) - before), store.read_commits()))
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_a_torn_record_left_by_a_crash_is_replaced_not_trusted(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 2}', b'{"schema": 5}', b'{"schema": 99}'],
+    [b"", b"{", b"[]", b'{"schema": 1}', b'{"schema": 2}', b'{"schema": 5}', b'{"schema": 6}'],
 )
 def test_a_damaged_or_newer_commit_is_refused_by_name(tmp_path, content):
     store = Store(tmp_path)
@@ -104,13 +104,13 @@ def test_a_damaged_or_newer_commit_is_refused_by_name(tmp_path, content):
         store.read_commits()
 
 
-@pytest.mark.parametrize("version", [2, 5])
+@pytest.mark.parametrize("version", [2, 6])
 def test_a_version_that_is_not_read_is_told_with_those_that_are(tmp_path, version):
     store = Store(tmp_path)
     store.create()
     (tmp_path / "commits" / "p.json").write_text(f'{{"schema": {version}}}')
     with pytest.raises(
-        StoreError, match=rf"it has schema version {version}, this program reads 3 and 4\.$"
+        StoreError, match=rf"it has schema version {version}, this program reads 3, 4 and 5\.$"
     ):
         store.read_commits()
 

@@ -23,8 +23,10 @@ from small import condition, files_under
 from analysis import open_study
 from study import sweep
 from study.activations import ACTIVATIONS
+from study.cell import cells_of
 from study.errors import StudyError
-from study.execution import Done, Message, Progress
+from study.isolation import Done, Message, Progress
+from study.packing import Pack
 from study.store import Store, final_commits
 from study.sweep import Running, run_conditions
 
@@ -50,10 +52,11 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "work")
 
 
-def run(workers: int, name: str = "mine", **more: Any) -> list[dict[str, int]]:
-    return run_conditions(
-        [one | {"name": name} for one in conditions(**more)], ["test"], Running(workers=workers)
-    )
+def run(
+    workers: int, name: str = "mine", executor: str | None = None, **more: Any
+) -> list[dict[str, int]]:
+    named = [one | {"name": name} for one in conditions(**more)]
+    return run_conditions(named, ["test"], Running(executor, workers))
 
 
 def records(name: str = "mine") -> dict[str, bytes | None]:
@@ -152,8 +155,8 @@ def test_overlapping_seeds_are_trained_once() -> None:
 # ------------------------------------------------------------------ workers that die
 
 
-def killing(moment: Callable[[Message], bool]) -> Callable[..., None]:
-    """Return `run_packs`, but for the workers being killed once, when ``moment`` says so."""
+def killing(moment: Callable[[Message], bool], always: bool = False) -> Callable[..., None]:
+    """Return `run_packs`, but for the workers being killed when ``moment`` says so, once or always."""
     run_packs = sweep.run_packs
 
     def watched(*arguments: Any) -> None:
@@ -162,7 +165,7 @@ def killing(moment: Callable[[Message], bool]) -> Callable[..., None]:
 
         def kill(message: Message) -> None:
             nonlocal killed
-            if not killed and moment(message):
+            if (always or not killed) and moment(message):
                 killed = True
                 for process in multiprocessing.active_children():
                     assert process.pid is not None
@@ -187,14 +190,29 @@ def once_two_packs_are_committed(message: Message) -> bool:
     return True
 
 
-def test_a_killed_worker_costs_its_own_pack_which_the_same_command_runs_again(
+def test_workers_that_are_killed_once_cost_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    run(1, "through")
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "run_packs", killing(at_the_first_step))
         summaries = run(2)
-    # both workers had a pack of three cells at hand; another two packs went to new workers
-    assert [sum(one[kind] for one in summaries) for kind in ("ok", "failed")] == [6, 6]
+    assert [sum(one[kind] for one in summaries) for kind in ("ok", "failed")] == [12, 0]
+    assert records() == records("through")
+
+
+def test_a_pack_whose_workers_are_killed_again_and_again_is_recorded_and_can_be_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ill = Pack.of(cells_of(sweep.check_conditions(conditions()[:1])[0])).id
+
+    def of_one_pack(message: Message) -> bool:
+        return isinstance(message, Progress) and message.pack == ill
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "run_packs", killing(of_one_pack, always=True))
+        summaries = run(1, executor="processes")
+    assert [sum(one[kind] for one in summaries) for kind in ("ok", "failed")] == [9, 3]
     con = open_study(FOLDER)
     query = "SELECT DISTINCT error FROM cells WHERE status = 'failed'"
     [(error,)] = con.execute(query).fetchall()
@@ -202,11 +220,11 @@ def test_a_killed_worker_costs_its_own_pack_which_the_same_command_runs_again(
         "its worker process was killed, as the system does where memory runs out: lower "
         "hydra.launcher.workers or hydra.launcher.pack_size (it was 3 networks together, try 1)"
     )
-    assert con.execute("SELECT count(DISTINCT cell) FROM layers").fetchone() == (6,)
+    assert con.execute("SELECT count(DISTINCT cell) FROM layers").fetchone() == (9,)
 
     assert sum(one["ok"] for one in run(1)) == 12
     final = final_commits(Store(FOLDER).read_commits())
-    assert sorted(commit.attempt for commit in final.values()) == [0] * 6 + [1] * 6
+    assert sorted(commit.attempt for commit in final.values()) == [0] * 9 + [1] * 3
     con = open_study(FOLDER)
     assert con.execute("SELECT count(*), min(status), max(error) FROM cells").fetchone() == (
         12, "ok", None,

@@ -8,7 +8,7 @@ import pytest
 from analysis import open_study
 from study.errors import StoreError
 from study.publish import publish
-from study.schema import TABLES
+from study.schema import SCHEMA_VERSION, TABLES
 from study.store import Store
 from study.sweep import run_conditions
 
@@ -80,7 +80,7 @@ def as_version_3(folder, target):
 LATER = {name: [c.name for c in columns if c.since > 3] for name, columns in TABLES.items()}
 
 
-def test_records_of_version_3_have_typed_nulls_and_go_on_in_version_4(study_folder):
+def test_records_of_version_3_have_typed_nulls_and_go_on_in_the_present_one(study_folder):
     run_conditions([CONDITION], ["test"])
     older = as_version_3(study_folder, study_folder.parent / "older")
     types = {name: open_study(study_folder).sql(f"SELECT * FROM {name}").types for name in TABLES}
@@ -89,7 +89,7 @@ def test_records_of_version_3_have_typed_nulls_and_go_on_in_version_4(study_fold
             asked = {**CONDITION, "name": "older", "seeds": 4, "norm": "none"}
             run_conditions([asked], ["test"])
             versions = {commit.schema for commit in Store(older).read_commits()}
-            assert versions == {3, 4}
+            assert versions == {3, SCHEMA_VERSION}
         con = open_study(older)
         for name, columns in TABLES.items():
             found = con.sql(f"SELECT * FROM {name}")
@@ -123,14 +123,29 @@ def test_a_study_of_both_versions_is_published_whole(study_folder, tmp_path):
 
 
 @pytest.mark.parametrize("table", ["cells", "curves", "layers"])
-def test_one_flipped_bit_is_found_and_named_before_a_query(study_folder, table):
-    run_conditions([CONDITION], ["test"])
-    (path,) = (study_folder / "records").glob(f"*/{table}.parquet")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match=table):
-        open_study(study_folder)
+def test_one_flipped_bit_is_named_and_costs_its_pack_alone(study_folder, table, capsys):
+    both = [CONDITION, {**CONDITION, "depth": 3}]
+    run_conditions(both, ["test"])
+    whole = open_study(study_folder).sql("FROM layers ORDER BY ALL").fetchall()
+    path, _ = sorted((study_folder / "records").glob(f"*/{table}.parquet"))
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    path.write_bytes(flipped)
+    with pytest.warns(UserWarning, match=f"{table}.parquet: it is damaged, its commit says"):
+        study = open_study(study_folder)
+    assert sorted(study.cells["status"]) == ["missing"] * 3 + ["ok"] * 3
+    left = study.sql("FROM layers").fetchall()
+    assert set(left) < set(whole)
+    assert len({row[0] for row in left}) == 3
+    # and the same command makes it again, to the byte
+    capsys.readouterr()
+    run_conditions(both, ["test"])
+    printed = capsys.readouterr()
+    assert f"{table}.parquet: it is damaged" in printed.err
+    assert "6 networks: 3 finished before, 3 to train in 1 pack." in printed.out
+    assert path.read_bytes() == content
+    assert open_study(study_folder).sql("FROM layers ORDER BY ALL").fetchall() == whole
 
 
 def test_a_folder_without_a_study_is_refused_in_one_sentence(tmp_path):

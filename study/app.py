@@ -28,7 +28,10 @@ CONF = str(Path(__file__).resolve().parent.parent / "conf")
 
 ONE_PER_SWEEP = ("name", "device", "retry")
 
-HANDED_ON = ("executor", "workers", "pack_size", "dry_run", "checkpoint_s", "lease_s")
+HANDED_ON = (
+    *("executor", "workers", "pack_size", "dry_run", "checkpoint_s", "lease_s"),
+    *("jobs", "wait", "slurm"),
+)
 """Settings of the launcher that are the sweep's business."""
 
 NOTICED = ("depth", "width", "activation", "init", "data", "optim", "steps", "seeds")
@@ -102,30 +105,51 @@ class StudyTask:
         return summaries
 
 
+NUMBERS = {
+    "workers": ("a whole number of at least 1", 1),
+    "pack_size": ("a whole number of at least 1", 1),
+    "checkpoint_s": ("a number of seconds, 0 or more", 0),
+    "lease_s": ("a number of seconds, 1 or more", 1),
+}
+"""Settings of the launcher that are numbers: what is allowed, and the least."""
+
+
 def running_of(launcher: Mapping[str, Any]) -> Running:
-    """Return the launcher's settings, those that are not given as they are by default.
+    """Return how a sweep is run by the launcher's settings; those not given are as by default.
 
     Raises:
         SettingError: one of them is not allowed.
     """
-    from study.execution import EXECUTORS
+    from study import cluster, execution
     from study.sweep import Running
 
     given = {key: value for key, value in launcher.items() if value is not None}
-    for key, value in given.items():
-        setting = f"hydra.launcher.{key}={value}"
-        if key in ("workers", "pack_size") and value < 1:
-            raise SettingError(f"cannot use {setting}: it must be a whole number of at least 1.")
-        if key == "checkpoint_s" and not 0 <= value < math.inf:
-            raise SettingError(f"cannot use {setting}: it must be a number of seconds, 0 or more.")
-        if key == "lease_s" and not 1 <= value < math.inf:
-            raise SettingError(f"cannot use {setting}: it must be a number of seconds, 1 or more.")
-        if key == "executor" and value not in EXECUTORS:
+    for key, (allowed, least) in NUMBERS.items():
+        if key in given and not least <= given[key] < math.inf:
             raise SettingError(
-                f"cannot use {setting}: allowed are {', '.join(EXECUTORS)}"
-                f"{nearest(str(value), EXECUTORS)}."
+                f"cannot use hydra.launcher.{key}={given[key]}: it must be {allowed}."
             )
-    return Running(**given)
+    executors = (*execution.EXECUTORS, *cluster.EXECUTORS)
+    executor = given.get("executor")
+    if executor is not None and executor not in executors:
+        raise SettingError(
+            f"cannot use hydra.launcher.executor={executor}: allowed are {', '.join(executors)}"
+            f"{nearest(str(executor), executors)}."
+        )
+    submitted = {key: given.pop(key) for key in ("jobs", "wait", "slurm") if key in given}
+    if executor not in cluster.EXECUTORS:
+        for key, value in submitted.items():
+            if value != {"jobs": None, "wait": True, "slurm": {}}[key]:
+                raise SettingError(
+                    f"cannot use hydra.launcher.{key}={value} here: it is for hydra.launcher.executor="
+                    f"{' and '.join(cluster.EXECUTORS)}."
+                )
+        return Running(**given)
+    if OmegaConf.is_config(submitted.get("slurm")):
+        submitted["slurm"] = OmegaConf.to_container(submitted["slurm"], resolve=True)
+    jobs = cluster.Jobs(executor, **submitted)
+    cluster.check(jobs)
+    return Running(**given, jobs=jobs)
 
 
 def default_notice(condition: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from study import NUMERICS_VERSION, extensions, leases
 from study.cell import Cell, Settings, cells_of, ids_of
+from study.cluster import Jobs, device_of, submit
 from study.datasets import pool
 from study.errors import SettingError, StudyError
 from study.execution import (
@@ -25,7 +26,7 @@ from study.execution import (
     surely_cpu,
     uses_workers,
 )
-from study.isolation import Lost, Message, Progress
+from study.isolation import Done, Lost, Message, Progress
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
 from study.settings import can_run, canonical_condition, check_device, study_name
 from study.store import Commit, Store, Survey, final_commits
@@ -58,6 +59,7 @@ class Running:
         dry_run: say what would run, and neither train nor write.
         checkpoint_s: seconds between checkpoints inside a pack.
         lease_s: how long a lease on a pack holds that is not renewed.
+        jobs: how packs are submitted to a cluster; None: they are run here.
     """
 
     executor: str | None = None
@@ -66,6 +68,7 @@ class Running:
     dry_run: bool = False
     checkpoint_s: float = CHECKPOINT_S
     lease_s: float = leases.SECONDS
+    jobs: Jobs | None = None
 
 
 def run_conditions(
@@ -91,10 +94,11 @@ def run_conditions(
     for package in NEEDED:
         if find_spec(package) is None:
             raise ModuleNotFoundError(name=package)
+    here = running.jobs is None and not running.dry_run
     workers_run = uses_workers("cpu", running.workers, running.executor)
-    if not running.dry_run and workers_run and surely_cpu(conditions[0]["device"]):
+    if here and workers_run and surely_cpu(conditions[0]["device"]):
         start_server()  # has imported PyTorch by the time that the packs are known, or little later
-    checked, store, device = check_conditions(conditions)
+    checked, store, device = check_conditions(conditions, running.jobs)
     retried = check_retry(_common(conditions, "retry", "failed"))
     cells = cells_of(checked)
     survey, packs, new = plan(cells, store, device, retried, running.pack_size)
@@ -114,7 +118,9 @@ def run_conditions(
     room = Room(
         store, device, running.checkpoint_s, running.lease_s, running.executor, running.workers
     )
-    _run(packs, room)
+    _run(packs, room, running.jobs)
+    if running.jobs is not None and not running.jobs.wait:
+        return [_summary(settings, seeds, status) for settings, seeds in checked]
     commits = survey.commits
     if packs or survey.damaged_commits:
         survey = store.survey()
@@ -148,7 +154,7 @@ def plan(
 
 
 def check_conditions(
-    conditions: Sequence[Mapping[str, Any]],
+    conditions: Sequence[Mapping[str, Any]], jobs: Jobs | None = None
 ) -> tuple[list[tuple[Settings, list[int]]], Store, str]:
     """Return canonical settings and seeds of each condition, the study's folder and the device.
 
@@ -160,7 +166,8 @@ def check_conditions(
         for one in conditions
     ]
     name = study_name(_common(conditions, "name"))
-    device = resolve_device(check_device(_common(conditions, "device")))
+    wanted = check_device(_common(conditions, "device"))
+    device = (jobs and device_of(jobs, wanted)) or resolve_device(wanted)
     for data in {str(settings["data"]): settings["data"] for settings, _ in checked}.values():
         pool(data)
     store = Store(OUTPUTS / name)
@@ -281,33 +288,43 @@ def _can_run(pack: Pack, final: Mapping[str, Commit], retried: Sequence[str]) ->
     return True
 
 
-def _run(packs: Sequence[Pack], room: Room) -> None:
+def _run(packs: Sequence[Pack], room: Room, jobs: Jobs | None) -> None:
     """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason.
 
     Raises:
         KeyboardInterrupt: with the number of packs that are finished.
     """
+    if not packs:
+        return
+    shown = jobs is None or jobs.wait
     try:
-        with _Watch(packs, room.store, room.device) as watch:
-            run_packs(packs, room, watch)
-    except KeyboardInterrupt:
+        with Watch(packs, room.store, room.device, shown) as watch:
+            if jobs is None:
+                run_packs(packs, room, watch)
+            else:
+                submit(packs, room, jobs, lambda pack: watch(Done(pack, {})))
+    except KeyboardInterrupt as stop:
         committed = {path.stem for path in room.store.commits.glob("*.json")}
         count = sum(pack.id in committed for pack in packs)
+        more = f", and {stop}" if str(stop) else ""
         raise KeyboardInterrupt(
-            f"{count:,} of {_counted(len(packs), 'pack')} finished and kept"
+            f"{count:,} of {_counted(len(packs), 'pack')} finished and kept{more}"
         ) from None
 
 
-class _Watch:
+class Watch:
     """Shows the progress of packs, and commits those that are lost as failed.
 
     Args:
         packs: the packs that will run.
         store: the study's folder.
         device: ``"cpu"`` or ``"cuda"``.
+        shown: whether there is a bar; a job on a cluster has nobody who would look.
     """
 
-    def __init__(self, packs: Sequence[Pack], store: Store, device: str) -> None:
+    def __init__(
+        self, packs: Sequence[Pack], store: Store, device: str, shown: bool = True
+    ) -> None:
         self.store, self.device = store, device
         self.packs = {pack.id: pack for pack in packs}
         self.reached = dict.fromkeys(self.packs, 0)
@@ -316,12 +333,12 @@ class _Watch:
 
         self.bar = tqdm(
             total=sum(pack.work for pack in packs),
-            disable=not packs,
+            disable=not (packs and shown),
             bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left{postfix}",
             mininterval=0.2 if sys.stderr.isatty() else 15.0,
         )
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -1,7 +1,7 @@
 """The plugin's class and settings; Hydra imports this at every start, so the work is elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -25,6 +25,9 @@ class PackedLauncherConf:
         checkpoint_s: seconds between checkpoints inside a pack, handed to the task.
         lease_s: seconds for which a process has a pack to itself unless it says that it still lives,
             handed to the task.
+        jobs: how many jobs an executor of a cluster submits, handed to the task.
+        wait: whether it waits for them, handed to the task.
+        slurm: what the jobs ask SLURM for, handed to the task.
     """
 
     _target_: str = "hydra_plugins.packed_launcher.packed_launcher.PackedLauncher"
@@ -35,6 +38,9 @@ class PackedLauncherConf:
     executor: str | None = None
     checkpoint_s: float | None = None
     lease_s: float | None = None
+    jobs: int | None = None
+    wait: bool = True
+    slurm: dict[str, Any] = field(default_factory=dict)
 
 
 ConfigStore.instance().store(

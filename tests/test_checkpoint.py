@@ -399,6 +399,13 @@ def test_whatever_is_in_a_whole_file_is_a_state_or_nothing(payload: bytes) -> No
         assert checkpoint.load(CPU) is None
 
 
+@pytest.mark.parametrize("state", [[1, 2], 3, torch.ones(2), None])
+def test_what_is_no_state_is_not_used(state: Any, tmp_path: Path) -> None:
+    checkpoint = at(tmp_path)
+    checkpoint.save(state)
+    assert checkpoint.load(CPU) is None
+
+
 def test_a_checkpoint_of_another_key_is_not_used(written: bytes, tmp_path: Path) -> None:
     checkpoint = at(tmp_path, key="another")
     checkpoint.path.write_bytes(written)

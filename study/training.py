@@ -172,9 +172,8 @@ def _starts(cells: Sequence[Cell], shape: Shape, excluded: Mapping[int, str]) ->
                 raise
             errors[position] = reason(error)
     # likewise one that is excluded; but if no other has its activation, nobody has seen that it works
-    seen = [one for position, one in enumerate(activations) if position not in excluded]
     for position in excluded:
-        if cells[position].settings["activation"] in seen:
+        if cells[position].settings["activation"] in activations:
             activations[position] = cells[position].settings["activation"]
     return _Starts(starts, activations, dict(sorted(errors.items())))
 

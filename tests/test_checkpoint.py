@@ -423,6 +423,7 @@ def test_the_key_tells_apart_whatever_the_numbers_depend_on(
     assert key() == key()
     assert key(excluded=[2, 1]) == key(excluded=[1, 2])
     keys = [key(), key("pack2"), key(data="data2"), key(excluded=[1]), key(excluded=[1, 2])]
+    keys.append(key_of("pack", "data", torch.device("meta")))
     for target, value in {
         "study.checkpoint.NUMERICS_VERSION": 10**6,
         "torch.__version__": "2.0.0",

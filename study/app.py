@@ -136,20 +136,27 @@ def running_of(launcher: Mapping[str, Any]) -> Running:
             f"cannot use hydra.launcher.executor={executor}: allowed are {', '.join(executors)}"
             f"{nearest(str(executor), executors)}."
         )
-    submitted = {key: given.pop(key) for key in ("jobs", "wait", "slurm") if key in given}
-    if executor not in cluster.EXECUTORS:
-        for key, value in submitted.items():
-            if value != {"jobs": None, "wait": True, "slurm": {}}[key]:
-                raise SettingError(
-                    f"cannot use hydra.launcher.{key}={value} here: it is for hydra.launcher.executor="
-                    f"{' and '.join(cluster.EXECUTORS)}."
-                )
-        return Running(**given)
-    if OmegaConf.is_config(submitted.get("slurm")):
-        submitted["slurm"] = OmegaConf.to_container(submitted["slurm"], resolve=True)
-    jobs = cluster.Jobs(executor, **submitted)
-    cluster.check(jobs)
-    return Running(**given, jobs=jobs)
+    slurm = given.pop("slurm", {})
+    asked = {key: value for key, value in dict(slurm).items() if value is not None}
+    jobs = cluster.Jobs(
+        executor or "", given.pop("jobs", None), given.pop("wait", True), plain(asked)
+    )
+    if executor in cluster.EXECUTORS:
+        cluster.check(jobs)
+        return Running(**given, jobs=jobs)
+    if jobs != cluster.Jobs(executor or ""):
+        raise SettingError(
+            "cannot use hydra.launcher.jobs, wait or slurm here: they are for hydra.launcher.executor="
+            f"{' and '.join(cluster.EXECUTORS)}."
+        )
+    return Running(**given)
+
+
+def plain(value: Any) -> Any:
+    """Return a part of a configuration as plain dictionaries and lists."""
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
+    return {key: plain(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def default_notice(condition: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from study import extensions, files
-from study.errors import SettingError, StudyError, nearest
+from study.errors import SettingError, StudyError
 from study.execution import Room, cores, run_packs
 from study.packing import Pack, packs_of_plan
 from study.store import Store, naming
@@ -56,6 +56,9 @@ ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"
          "DEADLINE", "OUT_OF_MEMORY", "REVOKED")  # fmt: skip
 """States of a SLURM job that is over. Source: squeue(1), JOB STATE CODES."""
 
+MINUTES = 60
+"""Time limit of a job unless told otherwise; one that needs more is queued again and goes on."""
+
 LOCAL_MINUTES = 60 * 24 * 365
 """A local job has no time limit; submitit's would be two minutes."""
 
@@ -68,21 +71,13 @@ class Jobs:
         executor: one of `EXECUTORS`.
         jobs: how many; None: `JOBS`, and never more than packs.
         wait: whether to wait for the end; else what comes out is collected later.
-        slurm: settings for ``sbatch``, see `SLURM`.
+        slurm: options of ``sbatch`` by the names that submitit gives them.
     """
 
     executor: str
     jobs: int | None = None
     wait: bool = True
     slurm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-SLURM = (
-    *("partition", "account", "qos", "constraint", "comment", "exclude", "nodelist", "dependency"),
-    *("time", "mem", "mem_per_cpu", "cpus_per_task", "gpus_per_task", "gres", "exclusive"),
-    *("array_parallelism", "signal_delay_s", "setup", "additional_parameters"),
-)
-"""Settings under ``hydra.launcher.slurm``, which submitit hands on to ``sbatch``."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ def _work(store: Store, path: Path, workers: int | None) -> int:
     allotted = int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or None
     room = Room(
         store, order["device"], order["checkpoint_s"], order["lease_s"], "processes",
-        workers or allotted or cores(),
+        workers or allotted or cores(), frozenset(order["damaged"]),
     )  # fmt: skip
     with Watch(packs, store, room.device, shown=False) as watch:
         run_packs(packs, room, watch)
@@ -160,12 +155,6 @@ def check(jobs: Jobs) -> None:
     Raises:
         SettingError: the executor cannot be had here, or a setting is not allowed.
     """
-    for key in jobs.slurm:
-        if key not in SLURM:
-            raise SettingError(
-                f"cannot set hydra.launcher.slurm.{key}: allowed are {', '.join(SLURM)}"
-                f"{nearest(key, SLURM)}."
-            )
     if jobs.jobs is not None and not 1 <= jobs.jobs <= MOST_JOBS:
         raise SettingError(
             f"cannot use hydra.launcher.jobs={jobs.jobs}: it must be a whole number from 1 to "
@@ -249,6 +238,7 @@ def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], 
             "device": room.device,
             "checkpoint_s": room.checkpoint_s,
             "lease_s": room.lease_s,
+            "damaged": sorted(room.damaged),
         }
     ).encode()
     name = f"{os.urandom(6).hex()}.json"
@@ -364,8 +354,8 @@ class Crew:
             local = submitit.LocalExecutor(self.folder, max_num_timeout=TIMEOUTS)
             local.update_parameters(timeout_min=LOCAL_MINUTES)
             return local
-        given = {key: value for key, value in self.jobs.slurm.items() if value is not None}
-        given["time"] = minutes(given.get("time", 60))
+        given = dict(self.jobs.slurm)
+        given["time"] = minutes(given.get("time", MINUTES))
         more = dict(given.pop("additional_parameters", {}))
         if "gpus_per_task" in given:
             given.setdefault("ntasks_per_node", 1)

@@ -42,7 +42,7 @@ from study.isolation import (
     course,
 )
 from study.packing import Pack
-from study.store import Store, naming
+from study.store import Commit, Store, naming
 
 WORKERS_IMPORT = (
     *("study.training", "study.records", "study.checkpoint", "scipy.special", "pyarrow.parquet"),
@@ -79,6 +79,7 @@ class Room:
         lease_s: how long a lease on a pack holds that is not renewed.
         executor: as for `uses_workers`.
         workers: as for `uses_workers`.
+        damaged: packs whose commits were found damaged; of the others it is not looked into.
     """
 
     store: Store
@@ -87,6 +88,11 @@ class Room:
     lease_s: float = leases.SECONDS
     executor: str | None = None
     workers: int | None = None
+    damaged: frozenset[str] = frozenset()
+
+    def committed(self, pack: str) -> Commit | None:
+        """Return the commit of a pack if there is one that counts."""
+        return self.store.committed(pack, whole=pack in self.damaged)
 
     @property
     def leases(self) -> leases.Leases:
@@ -166,13 +172,19 @@ def run_job(job: Job, room: Room, tell: Tell) -> None:
     """
     pack = job.pack
     try:
-        lease = room.leases.take(pack.id)
-        if lease is None:
-            tell(Busy(pack.id))
-            return
-        with lease:
-            known = room.store.committed(pack.id)
-            tell(_train(job, room, tell) if known is None else Done(pack.id, known.statuses))
+        # without a lease at first: of many workers each comes past all packs of the others
+        known = room.committed(pack.id)
+        if known is None:
+            lease = room.leases.take(pack.id)
+            if lease is None:
+                tell(Busy(pack.id))
+                return
+            with lease:
+                known = room.committed(pack.id)
+                if known is None:
+                    tell(_train(job, room, tell))
+                    return
+        tell(Done(pack.id, known.statuses))
     except OSError as error:
         place = error.filename or room.store.folder
         why = f"cannot write to {place}: {error.strerror or error}."

@@ -385,14 +385,20 @@ class Store:
         """
         return [self._read_commit(path) for path in sorted(self.commits.glob("*.json"))]
 
-    def committed(self, pack: str) -> Commit | None:
-        """Return the commit of a pack if there is one and all its files are whole."""
+    def committed(self, pack: str, whole: bool = True) -> Commit | None:
+        """Return the commit of a pack if there is one.
+
+        Args:
+            pack: the pack's id.
+            whole: whether all its files must be whole, too.
+        """
         path = self.commits / f"{pack}.json"
         if not path.exists():
             return None
         try:
             commit = self._read_commit(path)
-            self.verify(commit)
+            if whole:
+                self.verify(commit)
         except StoreError:
             return None
         return commit

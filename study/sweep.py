@@ -115,9 +115,11 @@ def run_conditions(
     while new and not store.write_plan(plan_document(new, device, command, used), survey.next_plan):
         # another process has planned meanwhile, some of the same networks perhaps
         survey, packs, new = plan(cells, store, device, retried, running.pack_size)
+    damaged = frozenset(path.stem for path in survey.damaged_commits)
     room = Room(
-        store, device, running.checkpoint_s, running.lease_s, running.executor, running.workers
-    )
+        store, device, running.checkpoint_s, running.lease_s, running.executor, running.workers,
+        damaged,
+    )  # fmt: skip
     _run(packs, room, running.jobs)
     if running.jobs is not None and not running.jobs.wait:
         return [_summary(settings, seeds, status) for settings, seeds in checked]

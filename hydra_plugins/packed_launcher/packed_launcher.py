@@ -13,6 +13,39 @@ from hydra.core.utils import JobReturn
 
 
 @dataclass
+class SlurmConf:
+    """Settings under ``hydra.launcher.slurm``: those of ``sbatch`` by their own names; None: not given.
+
+    Attributes:
+        time: minutes, or ``hours:minutes:seconds``.
+        array_parallelism: most jobs that run at a time.
+        signal_delay_s: seconds before the end of its time at which a job is told of it.
+        setup: lines of shell to run before the program.
+        additional_parameters: any other option of ``sbatch`` with its value.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    comment: str | None = None
+    exclude: str | None = None
+    nodelist: str | None = None
+    dependency: str | None = None
+    time: Any = None
+    mem: str | None = None
+    mem_per_cpu: str | None = None
+    cpus_per_task: int | None = None
+    gpus_per_task: int | None = None
+    gres: str | None = None
+    exclusive: bool | None = None
+    array_parallelism: int | None = None
+    signal_delay_s: int | None = None
+    setup: list[str] | None = None
+    additional_parameters: dict[str, Any] | None = None
+
+
+@dataclass
 class PackedLauncherConf:
     """Settings under ``hydra.launcher``.
 
@@ -40,7 +73,7 @@ class PackedLauncherConf:
     lease_s: float | None = None
     jobs: int | None = None
     wait: bool = True
-    slurm: dict[str, Any] = field(default_factory=dict)
+    slurm: SlurmConf = field(default_factory=SlurmConf)
 
 
 ConfigStore.instance().store(

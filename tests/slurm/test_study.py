@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, Job
 
 pytest.importorskip("submitit", reason="submitit is not installed.")
 
@@ -21,7 +21,11 @@ SWEEP = (
 )
 SLURM = (
     *("hydra.launcher.executor=slurm", "hydra.launcher.jobs=3", "hydra.launcher.checkpoint_s=0.5"),
-    *("hydra.launcher.lease_s=5", "hydra.launcher.slurm.cpus_per_task=1", "hydra.launcher.slurm.time=20"),
+    *(
+        "hydra.launcher.lease_s=5",
+        "hydra.launcher.slurm.cpus_per_task=1",
+        "hydra.launcher.slurm.time=20",
+    ),
 )
 
 
@@ -73,6 +77,11 @@ def once_something_is_committed(cluster: Cluster, folder: Path, count: int = 1) 
     )
 
 
+def living(cluster: Cluster) -> list[Job]:
+    """Return the jobs that have not ended."""
+    return [job for job in cluster.jobs() if job.state in ("RUNNING", "PENDING", "COMPLETING")]
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
@@ -85,14 +94,14 @@ def test_a_sweep_on_the_cluster_holds_what_it_holds_at_home(on_cluster, tmp_path
     assert "16 networks in outputs/mine: 16 ok." in out
     assert same(tmp_path / "outputs/mine", at_home)
     # more than one job had a part in it, and none is left
-    on_cluster.wait_until(lambda: not list(on_cluster.jobs()), "all jobs have ended", 60)
+    on_cluster.wait_until(lambda: not living(on_cluster), "all jobs have ended", 60)
     assert not list((tmp_path / "outputs/mine/leases").iterdir())
 
 
 def test_a_cancelled_job_leaves_its_part_to_the_others(on_cluster, tmp_path, at_home, started):
     process = started()
     once_something_is_committed(on_cluster, tmp_path)
-    on_cluster.cancel(next(iter(on_cluster.jobs())))
+    on_cluster.cancel(living(on_cluster)[0].id)
     code, out, err = ended(process)
     assert code == 0, out + err
     assert same(tmp_path / "outputs/mine", at_home)
@@ -103,7 +112,7 @@ def test_a_sweep_whose_jobs_are_all_cancelled_says_so_and_goes_on_next_time(
 ):
     process = started()
     once_something_is_committed(on_cluster, tmp_path)
-    on_cluster.cancel(*on_cluster.jobs())
+    on_cluster.cancel(*(job.id for job in living(on_cluster)))
     code, out, err = ended(process)
     assert code == 2
     assert "cannot finish the sweep: its jobs were cancelled with " in err
@@ -116,8 +125,7 @@ def test_a_sweep_whose_jobs_are_all_cancelled_says_so_and_goes_on_next_time(
 def test_a_lost_node_costs_time_alone(on_cluster, tmp_path, at_home, started):
     process = started()
     once_something_is_committed(on_cluster, tmp_path)
-    job = on_cluster.job(next(iter(on_cluster.jobs())))
-    on_cluster.kill_node(job.node)
+    on_cluster.kill_node(living(on_cluster)[0].node)
     code, out, err = ended(process)
     assert code == 0, out + err
     assert same(tmp_path / "outputs/mine", at_home)
@@ -128,11 +136,9 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_goes_on(
 ):
     process = started("hydra.launcher.jobs=1")
     once_something_is_committed(on_cluster, tmp_path)
-    [job] = on_cluster.jobs()
-    on_cluster.signal(job, "USR2", to="steps")
-    on_cluster.wait_until(
-        lambda: on_cluster.job(job) is None or on_cluster.job(job).restarts == 1, "it is queued", 60
-    )
+    [job] = living(on_cluster)
+    on_cluster.signal(job.id, "USR2", to="steps")
+    on_cluster.wait_until(lambda: on_cluster.job(job.id).restarts == 1, "it is queued again", 60)
     code, out, err = ended(process)
     assert code == 0, out + err
     assert same(tmp_path / "outputs/mine", at_home)
@@ -164,12 +170,15 @@ def test_what_a_job_cannot_do_is_told_where_it_was_submitted(on_cluster, tmp_pat
     ("words", "said"),
     [
         (["hydra.launcher.slurm.partition=nowhere"], "cannot submit jobs to slurm: "),
-        (["+hydra.launcher.slurm.partitoin=main"], "(did you mean 'partition'?)"),
+        (
+            ["hydra.launcher.slurm.partitoin=main"],
+            "(did you mean 'hydra.launcher.slurm.partition'?)",
+        ),
         (["hydra.launcher.slurm.time=soon"], "it must be minutes, or hours:minutes:seconds"),
     ],
 )
 def test_what_slurm_refuses_is_told_in_one_sentence(on_cluster, tmp_path, started, words, said):
-    code, out, err = ended(started(*words))
+    code, _, err = ended(started(*words))
     assert code == 2
     assert said in err
     assert "Traceback" not in err

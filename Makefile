@@ -98,6 +98,11 @@ bench: install ## the product against its peers and bare products (half an hour)
 bench-scale: install ## time and memory of a report of 100,000 simulated networks; writes benchmarks/results
 	$(BIN)/python -m benchmarks.report_scale
 
+.PHONY: bench-sweep
+bench-sweep: install ## what a sweep of a million networks costs beside its training; writes benchmarks/results and docs/cluster.md
+	$(BIN)/python -m benchmarks.sweep_scale
+	$(BIN)/python -m benchmarks.readme docs/cluster.md
+
 .PHONY: bench-diagnosis
 bench-diagnosis: install ## how often the labels of the diagnosis are right (minutes); writes benchmarks/results and README
 	$(BIN)/python -m benchmarks.diagnosis

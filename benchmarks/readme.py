@@ -17,6 +17,11 @@ BEGIN, END = "<!-- speed: begin (make bench) -->", "<!-- speed: end -->"
 DIAGNOSIS_BEGIN = "<!-- diagnosis: begin (make bench-diagnosis) -->"
 DIAGNOSIS_END = "<!-- diagnosis: end -->"
 
+SCALE_BEGIN, SCALE_END = "<!-- scale: begin (make bench-sweep) -->", "<!-- scale: end -->"
+
+CLUSTER = "cluster.md"
+"""The page that says what large sweeps cost."""
+
 RESULTS = Path(__file__).parent / "results"
 
 PEERS = {
@@ -150,14 +155,62 @@ def diagnosis() -> str:
     return "\n".join(lines)
 
 
+SCALE = (
+    ("conditions", "conditions (100 seeds each)", "{:,.0f}"),
+    ("packs", "packs", "{:,.0f}"),
+    ("files", "files: records and commits", "{:,.0f}"),
+    ("record_bytes", "records, MB (8 probe steps of 40 updates)", "{:,.0f}"),
+    ("commit_bytes", "commits, MB", "{:,.1f}"),
+    ("plan_bytes", "the plan, MB", "{:,.1f}"),
+    ("ids_s", "planning: ids of all networks, s", "{:,.1f}"),
+    ("packs_s", "planning: which are missing, and packs, s", "{:,.1f}"),
+    ("plan_written_s", "planning: the plan written, s", "{:,.1f}"),
+    ("planned_memory_bytes", "planning: memory, MB", "{:,.0f}"),
+    ("hashes_s", "the same command again: every hash, s", "{:,.1f}"),
+    ("nothing_missing_s", "the same command again: what is missing, s", "{:,.1f}"),
+    ("surveyed_memory_bytes", "the same command again: memory, MB", "{:,.0f}"),
+    ("status_s", "`python -m study status`, s", "{:,.1f}"),
+    ("worker_ms_a_pack_of_others", "a job passing a pack that another has done, ms", "{:,.1f}"),
+    ("opened_s", "the analysis opens the study, s", "{:,.1f}"),
+    ("networks_s", "the analysis reads all networks, s", "{:,.1f}"),
+    ("one_query_s", "one query over all rows of `layers`, s", "{:,.1f}"),
+    ("opened_memory_bytes", "the analysis: memory, MB", "{:,.0f}"),
+)
+"""What is shown of a large sweep: quantity, its words, and its format; bytes in MB."""
+
+
+def scale() -> str:
+    """Return what large sweeps cost beside their training.
+
+    Raises:
+        StoreError: it was not measured yet.
+    """
+    found = read("scale-cpu.json")
+    sizes = found["sizes"]
+    lines = [
+        f"Measured on {found['environment']['cores']} cores and a local disk without training anything; "
+        "curves and layers of every pack are those of one real pack (`make bench-sweep`).",
+        "",
+        f"| networks | {' | '.join(format(size['networks'], ',') for size in sizes)} |",
+        "|---" * (len(sizes) + 1) + "|",
+    ]
+    for name, words, pattern in SCALE:
+        unit = 1e6 if name.endswith("_bytes") else 1.0
+        cells = [pattern.format(size[name] / unit) if name in size else "—" for size in sizes]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write both sections into a file between their marks; return 0, or 2 after the user's error."""
+    """Write the sections that a file has marks for; return 0, or 2 after the user's error."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.readme",
         description="Write what the benchmark measured into a file, between its marks.",
     )
     parser.add_argument("file", type=Path, help="the file with the marks")
     file = parser.parse_args(arguments).file
+    if file.name == CLUSTER:
+        return write(file, SCALE_BEGIN, SCALE_END, scale)
     return write(file, BEGIN, END, text) or write(file, DIAGNOSIS_BEGIN, DIAGNOSIS_END, diagnosis)
 
 

@@ -6,13 +6,14 @@ import argparse
 import math
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -65,6 +66,10 @@ class StudyTask:
         """
         try:
             launcher = {key: hydra_setting(f"hydra.launcher.{key}") for key in HANDED_ON}
+            if hydra_setting("hydra.mode") == RunMode.MULTIRUN:
+                # another launcher's job: what it runs at a time is its business, and processes that it
+                # has made itself may have none of their own
+                launcher = {"executor": "inline"}
             return self._run([plain_settings(config)], **launcher)[0]
         except StudyError as error:
             leave(error)
@@ -83,6 +88,10 @@ class StudyTask:
         """
         del overrides  # the settings say it all
         return self._run(configs, **launcher)
+
+    def returned(self, summaries: Iterable[Mapping[str, int]]) -> None:
+        """Take note of what jobs returned that ran in other processes, where this object was a copy."""
+        self.failed = sum(summary["failed"] for summary in summaries)
 
     def jobs_dir(self, config: Mapping[str, Any]) -> str:
         """Return where the packed launcher may write Hydra's folder of this condition."""

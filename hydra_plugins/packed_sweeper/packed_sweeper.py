@@ -64,6 +64,9 @@ class PackedSweeper(BasicSweeper):
             batch = self.get_job_batch()
             returns.append(self._launch(batch, started))
             started += len(batch)
+        note = getattr(getattr(self.launcher, "task_function", None), "returned", None)
+        if note is not None and not getattr(self.launcher, "composes_first", False):
+            note([result.return_value for batch in returns for result in batch])
         return returns
 
     def _launch(self, batch: Sequence[Sequence[str]], started: int) -> Sequence[JobReturn]:

@@ -36,7 +36,7 @@ def run_command_line() -> int:
         KeyboardInterrupt: by Ctrl-C; its message, if any, says what is finished.
     """
     # not at the top: a worker process imports this file again and needs none of it
-    from study import app, cli_errors
+    from study import app, cli_errors, guard
     from study.errors import StudyError
 
     try:
@@ -50,16 +50,17 @@ def run_command_line() -> int:
             return status.main(sys.argv[2:])
         arguments = cli_errors.parse_arguments(sys.argv[1:])
         cli_errors.load_extensions(arguments, app.CONF)
-        try:
-            cli_errors.check_overrides(arguments, app.CONF)
-            return app.main()
-        except StudyError:
-            raise
-        except Exception as error:
-            sentence = cli_errors.explain(error, arguments, app.CONF)
-            if sentence is None:
+        with guard.guarded(app.CONF):
+            try:
+                cli_errors.check_overrides(arguments, app.CONF)
+                return app.main()
+            except StudyError:
                 raise
-            raise sentence from error
+            except Exception as error:
+                sentence = cli_errors.explain(error, arguments, app.CONF)
+                if sentence is None:
+                    raise
+                raise sentence from error
     except StudyError as error:
         return cli_errors.tell(error)
 

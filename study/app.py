@@ -17,8 +17,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from study.cli_errors import FIXED, explain_value_error, leave, parse_arguments
-from study.errors import SettingError, StudyError, nearest
+from study.cli_errors import explain_value_error, leave, parse_arguments
+from study.errors import SettingError, StudyError, nearest, printable
 from study.extensions import split_arguments
 
 if TYPE_CHECKING:
@@ -98,13 +98,12 @@ class StudyTask:
         return f"outputs/{resolved_name(config)}/jobs"
 
     def _run(self, configs: Sequence[Mapping[str, Any]], **launcher: Any) -> list[dict[str, int]]:
-        refuse_moved_folders()
         running = running_of(launcher)
         conditions = [{**config, "name": resolved_name(config)} for config in configs]
         for key in ONE_PER_SWEEP:
             refuse_swept(conditions, key)
         if not hydra_setting("hydra.overrides.task"):
-            print(default_notice(conditions[0]), flush=True)
+            print(printable(default_notice(conditions[0])), flush=True)
         from study.sweep import run_conditions  # imports torch, which --help must not wait for
 
         command = ["python", "-m", "study", *self.typed]
@@ -227,18 +226,6 @@ def refuse_swept(conditions: Sequence[Condition], key: str) -> None:
             f"cannot sweep over {key}={','.join(values)}: a sweep has one {key}, "
             f"so run it once for each."
         )
-
-
-def refuse_moved_folders() -> None:
-    """Refuse Hydra folders moved by a configuration file; the command line was checked before.
-
-    Raises:
-        SettingError: with the setting and its value.
-    """
-    for key, (expected, reason) in FIXED.items():
-        value = hydra_setting(key)
-        if value != expected and not (expected is False and value is None):
-            raise SettingError(f"cannot set {key}={value}: {reason}.")
 
 
 def options_of(group: str) -> str:

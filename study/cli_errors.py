@@ -18,35 +18,26 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from study.errors import SettingError, StudyError, nearest
+from hydra_plugins.packed_sweeper.axes import MOST_JOBS, length
+from study.errors import OURS, SettingError, StudyError, nearest, printable, shortened
 from study.extensions import load_all, loaded, offer_options, split_arguments
-
-FOLDER_REASON = "a study is written to outputs/<name>, so set name instead"
-
-FIXED: Mapping[str, tuple[Any, str]] = {
-    "hydra.run.dir": (".", FOLDER_REASON),
-    "hydra.sweep.dir": (".", FOLDER_REASON),
-    "hydra.sweep.subdir": (".", FOLDER_REASON),
-    "hydra.output_subdir": (
-        None,
-        "the study keeps the settings, and hydra.launcher.job_folders=true adds Hydra's folders",
-    ),
-    "hydra.job.chdir": (False, FOLDER_REASON),
-}
-"""Hydra's settings that may not be changed: their value and the reason."""
+from study.guard import FIXED
 
 OPEN_HYDRA = (
     *("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper"),
     *("hydra.mode", "hydra.verbose"),
 )
 """Hydra's settings, and groups of them, that may be changed."""
+
+LONGEST_SENTENCE = 3_000
+"""Characters that are printed of a user's error."""
 
 MESSAGES = (
     (
@@ -65,7 +56,7 @@ MESSAGES = (
 
 def tell(error: StudyError) -> int:
     """Print the user's error as one line and return its exit code."""
-    print(" ".join(str(error).split()), file=sys.stderr)
+    print(shortened(printable(str(error)), LONGEST_SENTENCE), file=sys.stderr)
     return 2
 
 
@@ -92,7 +83,17 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         )
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(argv, argparse.Namespace(use=uses))
+    arguments = parser.parse_args(argv, argparse.Namespace(use=uses))
+    if arguments.experimental_rerun is not None:
+        raise SettingError(
+            f"cannot use --experimental-rerun {arguments.experimental_rerun}: a pickle could hold any code; "
+            "the study's own command continues it."
+        )
+    if "://" in (arguments.config_path or ""):
+        raise SettingError(
+            f"cannot use --config-path {arguments.config_path}: it must be a folder, without ://."
+        )
+    return arguments
 
 
 def load_extensions(arguments: argparse.Namespace, conf: str) -> None:
@@ -127,22 +128,57 @@ def check_overrides(arguments: argparse.Namespace, conf: str) -> None:
 
 def _parse(text: str, loader: ConfigLoaderImpl) -> Override:
     if "${" in text:
-        raise SettingError(
-            f"cannot use '{text}': interpolations (${{…}}) are for configuration files, "
-            "so write the value itself."
-        )
+        raise _interpolation(text)
+    shown = shortened(text)
     try:
         [override] = OverridesParser.create(config_loader=loader).parse_overrides([text])
+    except RecursionError:
+        raise SettingError(f"cannot read '{shown}': its value is nested too deep.") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise SettingError(f"cannot read '{shown}': {_first_line(error)}.") from error
     except HydraException as error:
         first, *more = str(error).splitlines()
         detail = f" ({more[0]})" if first.startswith("Error parsing override") and more else ""
         raise SettingError(
-            f"cannot read '{text}': a setting is written key=value, and a value with special "
+            f"cannot read '{shown}': a setting is written key=value, and a value with special "
             f"characters in quotes{detail}."
         ) from error
+    if not override.key_or_group:
+        raise SettingError(f"cannot read '{shown}': a setting is written key=value.")
+    if length(override) > MOST_JOBS:
+        raise SettingError(
+            f"cannot sweep over '{shown}': it has more than {MOST_JOBS:,} values, the most of a sweep."
+        )
+    # an escape hides it from the text: $\\{…\\}
+    if any("${" in one for one in _texts(override.value())):
+        raise _interpolation(text)
     if override.value() == "???":
-        raise SettingError(f"cannot use '{text}': ??? stands for a value that is missing.")
+        raise SettingError(f"cannot use '{shown}': ??? stands for a value that is missing.")
     return override
+
+
+def _interpolation(text: str) -> SettingError:
+    return SettingError(
+        f"cannot use '{shortened(text)}': interpolations (${{…}}) are for configuration files, "
+        "so write the value itself."
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in an override's value: keys, values, and the choices of a sweep."""
+    if isinstance(value, ChoiceSweep):
+        value = value.list
+    if isinstance(value, Glob):
+        value = [*value.include, *value.exclude]
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, QuotedString):
+        yield value.text
+    elif isinstance(value, str):
+        yield value
 
 
 def _check_hydra(override: Override) -> None:
@@ -199,7 +235,7 @@ def explain(error: Exception, arguments: argparse.Namespace, conf: str) -> Setti
     try:
         if unknown := _unknown_setting(arguments.overrides, arguments, _loader(arguments, conf)):
             return unknown
-    except (HydraException, OmegaConfBaseException, YAMLError, SettingError):
+    except Exception:
         pass  # nothing can be composed: what Hydra said first is all there is to tell
     if isinstance(error, OmegaConfBaseException):
         return explain_value_error(error)
@@ -222,20 +258,32 @@ def explain_value_error(error: OmegaConfBaseException) -> SettingError:
 
 
 def _raised_by_hydra(error: Exception) -> bool:
-    """Return whether Hydra or OmegaConf refused something, some of it by a bare ValueError."""
+    """Return whether Hydra or OmegaConf refused something, or stumbled over it.
+
+    Some of it they refuse by a bare ValueError or AssertionError, and over some they stumble: what counts is
+    whose code was at work.
+    """
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return True
-    frames = [
-        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
-    ]
-    inner = frames[-1].partition(".")[0] if frames else ""
-    return isinstance(error, ValueError | AssertionError) and inner in ("hydra", "omegaconf")
+    if isinstance(error, ModuleNotFoundError):
+        return False
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package in (*OURS, "hydra", "omegaconf"):
+            return package not in OURS
+    return False
 
 
 def _first_line(error: BaseException) -> str:
-    return next(
-        (line.strip() for line in str(error).splitlines() if line.strip()), repr(error)
-    ).rstrip(".")
+    """Return what an exception says first, which of a bare one is its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not isinstance(error, HydraException | OmegaConfBaseException | ValueError):
+        lines = [f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__]
+    if not lines:
+        return type(error).__name__
+    if lines[0].endswith(":"):  # what it introduces
+        lines = [" ".join(lines[:2])]
+    return lines[0].rstrip(".:")
 
 
 def _unknown_setting(

@@ -29,8 +29,29 @@ class StoreError(StudyError):
     """A study's folder cannot be read or written, or is damaged."""
 
 
+LONGEST_VALUE = 200
+"""Characters of a value that a sentence shows."""
+
+
+def printable(text: str) -> str:
+    """Return a text as a line that a terminal shows as it is: no control characters, no lone surrogates."""
+    words = " ".join(text.split())
+    if words.isprintable():
+        return words
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in words
+    )
+
+
+def shortened(text: str, most: int = LONGEST_VALUE) -> str:
+    """Return a text of at most about ``most`` characters, of a longer one its beginning and its end."""
+    return text if len(text) <= most else f"{text[: most - 20]}…{text[-20:]}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty string."""
+    if len(name) > LONGEST_VALUE:
+        return ""  # takes time, and finds nothing
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean '{match[0]}'?)" if match else ""
 

@@ -10,6 +10,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 
+from hydra_plugins.packed_sweeper.axes import check_count
+
 # No `from __future__ import annotations`: dataclasses look up what a string means in sys.modules,
 # and Hydra runs this file before it is there.
 
@@ -45,7 +47,7 @@ class PackedSweeper(BasicSweeper):
         """Run every job; the results come batch by batch.
 
         Raises:
-            HydraException: an axis has no values, or the batch size is below 1.
+            HydraException: an axis has no values, there are too many jobs, or the batch size is below 1.
         """
         assert self.hydra_context is not None
         assert self.launcher is not None
@@ -55,6 +57,7 @@ class PackedSweeper(BasicSweeper):
             )
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         axes = parser.parse_overrides([*self._parse_config(), *arguments])
+        check_count(axes)
         self.overrides = self.split_arguments(axes, self.max_batch_size)
         if not any(self.overrides):
             raise HydraException(f"'{_empty_axis(axes)}' has no values to sweep over")

@@ -7,6 +7,7 @@ says badly), `explain` after Hydra has refused.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import traceback
@@ -350,7 +351,9 @@ def _dotted(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _loader(arguments: argparse.Namespace, conf: str) -> ConfigLoaderImpl:
     """Return a loader that sees the same folders as Hydra will."""
     path = create_config_search_path(str(Path(arguments.config_path or conf).absolute()))
-    if arguments.config_dir and Path(arguments.config_dir).is_dir():
+    if arguments.config_dir and os.path.isdir(
+        arguments.config_dir
+    ):  # False for what is no path, too
         folder = Path(arguments.config_dir).absolute()
         path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     return ConfigLoaderImpl(path)

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from study.errors import SettingError, nearest
+from study.errors import SettingError, nearest, shortened
 from study.source_code import INSTALLED, find_module, source_code
 
 ENTRY_POINTS = "gradient_pathologies"
@@ -222,15 +223,18 @@ def _named(text: str) -> Source:
     Raises:
         SettingError: there is no such file, or it is not Python's.
     """
-    asked, path = f"--use {text}", Path(text)
-    if path.suffix != ".py" and not path.is_file() and _is_dotted_name(text):
+    asked, path = f"--use {shortened(text)}", Path(text)
+    is_file = os.path.isfile(path)  # False for what can be no path, too
+    if path.suffix != ".py" and not is_file and _is_dotted_name(text):
         return Source(asked, text)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SettingError(
             f"cannot use {asked}: it is a folder; name a Python file, or a package as one imports it."
         )
-    if not path.is_file():
-        beside = [one.name for one in path.parent.glob("*.py")] if path.parent.is_dir() else []
+    if not is_file:
+        beside = (
+            [one.name for one in path.parent.glob("*.py")] if os.path.isdir(path.parent) else []
+        )
         raise SettingError(
             f"cannot use {asked}: there is no such file{nearest(path.name, beside)}."
         )

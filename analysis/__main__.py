@@ -10,7 +10,14 @@ from pathlib import Path
 
 from analysis.commands import compare, diagnose, ledger, report
 from analysis.commands.progress import clear
-from study.errors import SettingError, StudyError, missing_package, nearest
+from study.errors import (
+    SettingError,
+    StudyError,
+    missing_package,
+    nearest,
+    printable,
+    show_anything,
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = COMMANDS.get(words[0], REPORT) if words else REPORT
+    show_anything()
     try:
         _refuse_slip(words)
         return command.run(words if command is REPORT else words[1:])
     except StudyError as error:
         clear()
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         sentence = missing_package(error)

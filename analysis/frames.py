@@ -21,6 +21,7 @@ import pandas as pd
 from analysis.labels import flatten, labels
 from analysis.score import best_rates, finished_first
 from analysis.tables import connect, verify
+from study.errors import encodable
 from study.packing import packs_of_plan
 from study.settings import NEUTRAL
 from study.store import Commit, Store
@@ -143,7 +144,7 @@ class Study:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.resolve().name
+        return encodable(self.folder.resolve().name)
 
     @property
     def damages(self) -> list[str]:
@@ -165,7 +166,7 @@ class Study:
         """The commands that were run, ordered as typed."""
         found = [
             Plan(
-                shlex.join(plan["command"]),
+                encodable(shlex.join(plan["command"])),
                 {cell.id: cell.settings for pack in packs_of_plan(plan) for cell in pack.cells},
             )
             for plan in Store(self.folder).read_plans()

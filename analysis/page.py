@@ -19,7 +19,7 @@ from analysis import style
 from analysis.figures import Drawing
 from analysis.findings import Finding
 from analysis.frames import Study
-from study.errors import StoreError
+from study.errors import StoreError, printable
 
 MOST_VARIANTS = 4
 """Parts of a study that are drawn; a page with more is read by nobody."""
@@ -156,9 +156,9 @@ class Writer:
         """Write the queries behind a table."""
         asked = list(dict.fromkeys(queries))
         text = ";\n\n".join(asked)
-        opened = f'"outputs/{self.study.name}"'
+        opened = f'"outputs/{printable(self.study.name)}"'
         if self.study.against is not None and "other_curves" in text:
-            opened += f', against="outputs/{self.study.against.name}"'
+            opened += f', against="outputs/{printable(self.study.against.name)}"'
         head = f"-- analysis.open_study({opened}).sql(…)\n"
         if len(asked) > 1:
             head += f"-- {len(asked)} queries, to be asked one by one\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from study.errors import missing_package
+from study.errors import missing_package, show_anything
 
 
 def main() -> int:
     """Return the exit code: 0, 1 if a cell failed, 2 for the user's error, 130 if interrupted."""
+    show_anything()
     # Hydra would otherwise print its own errors and exit by itself
     os.environ["HYDRA_FULL_ERROR"] = "1"
     # cuBLAS reads it once, when CUDA starts; without it deterministic products are refused

@@ -27,7 +27,15 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from hydra_plugins.packed_sweeper.axes import MOST_JOBS, length
-from study.errors import OURS, SettingError, StudyError, nearest, printable, shortened
+from study.errors import (
+    LONGEST_VALUE,
+    OURS,
+    SettingError,
+    StudyError,
+    nearest,
+    printable,
+    shortened,
+)
 from study.extensions import load_all, loaded, offer_options, split_arguments
 from study.guard import FIXED
 
@@ -144,7 +152,7 @@ def _parse(text: str, loader: ConfigLoaderImpl) -> Override:
             f"cannot read '{shown}': a setting is written key=value, and a value with special "
             f"characters in quotes{detail}."
         ) from error
-    if not override.key_or_group:
+    if not 0 < len(override.key_or_group) <= LONGEST_VALUE:
         raise SettingError(f"cannot read '{shown}': a setting is written key=value.")
     if length(override) > MOST_JOBS:
         raise SettingError(
@@ -240,6 +248,8 @@ def explain(error: Exception, arguments: argparse.Namespace, conf: str) -> Setti
         pass  # nothing can be composed: what Hydra said first is all there is to tell
     if isinstance(error, OmegaConfBaseException):
         return explain_value_error(error)
+    if isinstance(error, RecursionError):
+        return SettingError("cannot compose the settings: a value is nested too deep.")
     if isinstance(error, YAMLError):
         return SettingError(f"cannot read a configuration file: {error}.")
     for pattern, sentence in MESSAGES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import sys
 from collections.abc import Iterable
 
@@ -41,6 +42,17 @@ def printable(text: str) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in words
     )
+
+
+def encodable(text: str) -> str:
+    """Return a text that every file takes; a name of bytes that are no UTF-8 has lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def show_anything() -> None:
+    """Have the standard output escape what its encoding lacks, as the standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def shortened(text: str, most: int = LONGEST_VALUE) -> str:

@@ -37,7 +37,7 @@ FIXED: Mapping[str, tuple[Any, str]] = {
 }
 """Hydra's settings that may not be changed: their value and the reason."""
 
-EMPTY = ("hydra.callbacks", "hydra.job.env_set", "hydra.job.env_copy")
+EMPTY = ("hydra.callbacks", "hydra.job.env_copy", "hydra.job.env_set")
 """Hydra's settings that would run code, or change what it runs in."""
 
 NO_LOG = {"version": 1, "root": None, "disable_existing_loggers": False}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from study.activations import ACTIVATIONS
 from study.cell import Cell, canonical_json
 from study.datasets import DATASETS, Task
+from study.errors import encodable
 from study.network import Shape
 from study.probe import INDEX, QUANTITIES
 from study.schema import LAYERS, Z_PERCENTILES
@@ -90,7 +91,7 @@ def _cell_row(result: PackResult, position: int) -> dict[str, Any]:
         "probe_samples": settings["probe"]["samples"],
         "settings": canonical_json(settings),
         "status": statuses(result)[position],
-        "error": result.errors.get(position),
+        "error": encodable(result.errors[position]) if failed else None,
     }
     row |= {
         key: settings[key]

@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import sys
-import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -35,10 +34,14 @@ from small import files_under
 
 import study.execution
 import study.sweep
+from analysis import drawing, figures
 from analysis.__main__ import main as analysis_main
-from analysis.page import template
+from analysis.findings import Finding
+from analysis.page import Section, Shown, template
 from hydra_plugins.packed_launcher._core import FOLDER_OVERRIDES
 from study.__main__ import main
+from study.activations import ACTIVATIONS
+from study.errors import SettingError
 from study.guard import FOR_JOB_FOLDERS
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
@@ -439,7 +442,8 @@ def overrides(draw: st.DrawFn) -> str:
     if kind in (3, 4, 5):
         return draw(st.sampled_from((
             "depth=2", "width=4", "steps=0", "seeds=2", "activation=tanh", "norm=batch", "probe.steps=5",
-            "name=a.b-c_", "optim=adam", "activation=glob(*)", "++width=5", "bias=false", "depth=3,4", "hydra.launcher.job_folders=true", "dtype=float64",
+            "name=a.b-c_", "optim=adam", "activation=glob(*)", "++width=5", "bias=false", "depth=3,4",
+            "hydra.launcher.job_folders=true", "dtype=float64",
         )))  # fmt: skip
     return f"{sign}{draw(KEYS)}={draw(VALUES)}"
 
@@ -527,7 +531,8 @@ FILES = st.sampled_from((
     "depth: 2\ndepth: 3", "depth: '\ud800'", 'name: "\\ud800"', 'name: "\\0"', "name: <b>", "depth: x\ny",
     "name: [x]", "name: {a: b}", "activation: relu", "activation: null", "activation: [relu]", "probe: 3",
     "optim: {lr: fast}", "data: {name: 3}", "init: {name: ${oc.create:[1]}}", "1: 2", "null: 1", "a.b: 1",
-    "", "null", "3", "[]", "- 1", "---\na: 1\n---\nb: 2", "%YAML 9.9\n---\na: 1", "# @package hydra.callbacks",
+    "", "null", "3", "[]", "- 1", "---\na: 1\n---\nb: 2", "%YAML 9.9\n---\na: 1",
+    "# @package hydra.callbacks",
     "depth: 2", "depth: ${width}\nwidth: 4", "name: odd.name-\nsteps: 0", "seeds: ${oc.decode:'2'}",
 ))  # fmt: skip
 LEAVES = st.one_of(
@@ -603,19 +608,20 @@ def configurations(draw: st.DrawFn) -> Files:
 
 def check_file(world: World, files: Files) -> tuple[int, str, str]:
     """Hold a command that reads a configuration file to the promise."""
-    place, chooser, content, words = files
+    place, chooser, content, words = *files[:3], [*files[3]]
     shutil.rmtree(world.own)
     path = world.own / place
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    flags = [f"--config-dir={world.own}", chooser]
-    if chooser == "--config-path":
-        flags = [f"--config-path={world.own}"]
-    first = [word for word in words if word.startswith("-")]
+    folder = "path" if chooser == "--config-path" else "dir"
+    flags = [f"--config-{folder}={world.own}"]
+    if chooser != "--config-path":
+        (flags if chooser.startswith("-") else words).append(chooser)
+    # Hydra takes settings in one row
+    flags += [word for word in words if word in ("-m", "--cfg", "job")]
+    words = [word for word in words if word not in ("-m", "--cfg", "job")]
     # a file may ask for a variable, so what it holds may be shown
-    return world.hold(
-        [*flags, *first, *(word for word in words if word not in first)], secret=False
-    )
+    return world.hold([*flags, *words], secret=False)
 
 
 ORDINARY = {
@@ -672,3 +678,290 @@ def test_ten_thousand_fuzzed_command_lines(world: World) -> None:
 @pytest.mark.long
 def test_ten_thousand_fuzzed_configuration_files(world: World) -> None:
     _many_files(world)
+
+
+def test_what_the_launcher_adds_for_a_job_folder_is_what_the_guard_lets_pass() -> None:
+    assert FOR_JOB_FOLDERS == FOLDER_OVERRIDES
+
+
+FOUND = [
+    ["depth=$\\{oc.env:SECRET_OF_FUZZ\\}"],
+    ["-m", "name=a,$\\{oc.env:SECRET_OF_FUZZ\\}"],
+    ["activation={name:$\\{oc.env:SECRET_OF_FUZZ\\}}"],
+    ["depth=" + "9" * 5_000],
+    ["depth=" + "[" * 300 + "]" * 300],
+    ["=1"],
+    ["name=\x1b[31mred"],
+    ["depht=" + "x" * 10_000],
+    ["x" * 10_000 + "=1"],
+    ["--config-path", "\0"],
+    ["--config-path", "pkg://canary_fuzz"],
+    ["--config-dir", "a" * 5_000],
+    ["--use", "a" * 5_000],
+    ["--experimental-rerun", "bomb.pickle"],
+    ["-m", "+hydra.launcher.x={_target_:canary_fuzz.boom}"],
+    ["-m", "hydra.launcher._target_=canary_fuzz.boom"],
+    ["-m", "+hydra.launcher._partial_=true"],
+    ["-m", "+hydra.launcher._args_=[1]"],
+    ["-m", "hydra.sweeper.params={_target_:canary_fuzz.boom}"],
+    ["hydra.verbose={a:1}"],
+    ["hydra.verbose=[1]"],
+    ["-m", "depth=range(1,1000000000000)"],
+    ["-m", "activation=range(1,1000000000000)"],
+    ["-m", "depth=range(1,inf)"],
+    ["-m", "depth=range(1,2000)", "width=range(1,2000)"],
+    ["data=gaussian", "data.dim=10000000000"],
+    ["data=gaussian", "data.classes=100000000000000000000"],
+]
+"""Command lines that once had another end than a sentence, or worse."""
+
+
+@pytest.mark.parametrize("words", FOUND, ids=[" ".join(words)[:60] for words in FOUND])
+def test_a_command_line_that_was_found_is_refused(words: list[str], world: World) -> None:
+    code, _, told = world.hold(words)
+    assert code == 2
+    assert "Error" not in told or "hydra.sweeper.params" in words[-1], told
+
+
+OWN = ("experiment/own.yaml", "+experiment=own")
+FOUND_FILES: list[tuple[str, str]] = [
+    ("hydra: {callbacks: {x: {_target_: canary_fuzz.Boom}}}", "cannot set hydra.callbacks="),
+    (
+        "hydra: {job_logging: {handlers: {x: {(): canary_fuzz.boom}}, root: {handlers: [x]}}}",
+        "cannot set hydra.job_logging=",
+    ),
+    (
+        "hydra: {hydra_logging: {handlers: {x: {(): canary_fuzz.boom}}, root: {handlers: [x]}}}",
+        "cannot set hydra.hydra_logging=",
+    ),
+    (
+        "hydra: {mode: MULTIRUN, launcher: {workers: {_target_: canary_fuzz.boom}}}",
+        "cannot ",
+    ),
+    (
+        "hydra: {mode: MULTIRUN, sweeper: {_target_: canary_fuzz.boom}}",
+        "cannot set hydra.sweeper._target_=canary_fuzz.boom",
+    ),
+    (
+        "hydra: {mode: MULTIRUN, sweeper: {params: {_target_: canary_fuzz.boom}}}",
+        "cannot set hydra.sweeper.params._target_=canary_fuzz.boom",
+    ),
+    (
+        "hydra: {mode: MULTIRUN, sweeper: {params: {hydra.output_subdir: .hydra}}}",
+        "cannot set hydra.sweeper.params.hydra.output_subdir=.hydra",
+    ),
+    (
+        "hydra: {mode: MULTIRUN, sweeper: {params: {depth: 'range(1,1000000000)'}}}",
+        "a sweep has at most 1,000,000 conditions",
+    ),
+    ("hydra: {run: {dir: ../../escape}}", "cannot set hydra.run.dir=../../escape"),
+    ("hydra: {output_subdir: .hydra}", "cannot set hydra.output_subdir=.hydra"),
+    ("hydra: {job: {env_set: {PATH: x}}}", "cannot set hydra.job.env_set="),
+    ("hydra: {job: {env_copy: [SECRET_OF_FUZZ]}}", "cannot set hydra.job.env_copy="),
+    ("hydra: {job: {env_copy: [NOPE]}}", "cannot compose the settings: KeyError"),
+    ("hydra: {job: {name: ../x}}", "cannot set hydra.job.name=../x"),
+    ("hydra: {verbose: [null]}", "cannot use hydra.verbose="),
+    (BOMB, "more than 20,000 values"),
+    (MERGED, "more than 20,000 values"),
+    ("a: &a [*a]", "more than 20,000 values"),
+    (doubling(), "more than 1,000 interpolations"),
+    ("- 1", "it must hold settings"),
+    ("depth: " + "9" * 5_000, "Exceeds the limit"),
+    ("a: " + "x" * 300_000, "at most 200,000 bytes"),
+    ("\udcff", "it is no text in UTF-8"),
+]
+
+
+@pytest.mark.parametrize("mode", [[], ["-m", "hydra.launcher.job_folders=true"]])
+@pytest.mark.parametrize(
+    ("text", "fragment"), FOUND_FILES, ids=[text[:50] for text, _ in FOUND_FILES]
+)
+def test_a_configuration_file_that_was_found_is_refused(
+    text: str, fragment: str, mode: list[str], world: World
+) -> None:
+    content = b"# @package _global_\n" + text.encode("utf-8", "surrogateescape")
+    code, _, told = check_file(world, (*OWN, content, [*mode, "data=digits"]))
+    assert code == 2
+    assert fragment in told
+
+
+def test_more_folders_for_hydra_to_look_in_are_refused(world: World) -> None:
+    content = b"hydra: {searchpath: ['pkg://canary_fuzz']}"
+    for place, chooser in (
+        ("config.yaml", "--config-path"),
+        ("primary.yaml", "--config-name=primary"),
+    ):
+        code, _, told = check_file(world, (place, chooser, content, []))
+        assert code == 2
+        assert "hydra.searchpath cannot be set" in told
+
+
+def test_a_configuration_file_may_still_do_what_files_are_for(world: World) -> None:
+    for text in (
+        "depth: ${width}\nwidth: 4",
+        "steps: ${oc.decode:'2'}",
+        "a: &a 3",
+        "hydra: {mode: MULTIRUN, sweeper: {params: {depth: '1,2', activation: 'glob(re*)'}}}",
+        "hydra: {launcher: {workers: 2, job_folders: true}}",
+        "defaults: [override /data: moons]",
+    ):
+        content = (
+            b"# @package _global_\n" + text.replace("a: &a 3", "depth: &a 3\nwidth: *a").encode()
+        )
+        code, said, told = check_file(world, (*OWN, content, ["data=digits"]))
+        assert (code, told) == (0, "")
+        assert "This was a dry run" in said
+
+
+class Tags(HTMLParser):
+    """The elements and attributes of a page, and the addresses they name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(key for key, _ in attrs)))
+        self.addresses += [value or "" for key, value in attrs if key in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(name: str, text: str) -> str:
+    """Return a page of a template with a text in every place that a study can put one."""
+    shown = Shown("slug", text, text, text, "data:,", 5.0)
+    section = Section("start", text, [shown], [(text, text)])
+    more: dict[str, Any] = {
+        "report.html": {"scope": text, "parts": [{text: text, "n": 1.5}], "failures": [(text, 3)]},
+        "compare.html": {"one": text, "other": text, "pairs": ["pairs.csv"]},
+    }[name]
+    return template(name).render(
+        name=text,
+        total=text,
+        counts={text: text},
+        sections=[section],
+        findings=[Finding(text, "slug")],
+        notes=[text],
+        provenance={
+            "commands": [text], "environments": [text], "packs": text, "networks": text, "bits": None,
+            "digest": text, "program": text,
+        },
+        **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["report.html", "compare.html"])
+@settings(max_examples=100, derandomize=True, **ORDINARY)
+@given(
+    text=st.sampled_from(MARKUP + ODD + INTERPOLATIONS) | st.text("<>&\"'=/ax- !\0\n", max_size=30)
+)
+@example(text="'\"><svg onload=alert(1)>")
+@example(text="--></title></style></script><script>alert(1)</script>")
+def test_a_text_in_any_place_of_a_page_adds_no_element(name: str, text: str) -> None:
+    plain, odd = Tags(page_of(name, "plain")), Tags(page_of(name, text))
+    assert odd.found == plain.found
+    assert odd.addresses == plain.addresses
+
+
+BROKEN = """
+from study.activations import ACTIVATIONS
+
+
+@ACTIVATIONS.register()
+def broken(z, *, größe=1.0):
+    raise ValueError("<script>alert(1)</script> $x$ $\\\\frac{ \\x1b \\ud800 --> ]]> &")
+"""
+TINY = (
+    *("device=cpu", "data=digits", "depth=2", "width=4", "steps=2", "batch_size=8", "seeds=2"),
+    *("probe.steps=2", "probe.samples=8", "hydra.launcher.workers=1"),
+)
+FOLDERS = (
+    "<script>alert(1)<!--",
+    "<img src=x onerror=alert(1)> $x$ $\\frac{1}{$ '\"é",
+    "-m..",
+    "a\nb \udcff",
+)
+
+
+@pytest.fixture
+def study_of_odd_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a study whose command and errors hold what a page could take for its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    (tmp_path / "<b>$x$.py").write_text(BROKEN)
+    (tmp_path / "caf\udce9").mkdir()
+    for words in (
+        ["--use", "<b>$x$.py", "-m", "activation=broken,relu", "activation.name=broken,relu"],
+        ["--config-dir", "caf\udce9", "-m", "activation=tanh,relu"],
+    ):
+        words = [word for word in words if not word.startswith("activation.name")]
+        monkeypatch.setattr(sys, "argv", ["study", *words, "name=_a..b-", *TINY])
+        assert main() == (1 if "--use" in words else 0)
+    return tmp_path / "outputs" / "_a..b-"
+
+
+@pytest.mark.slow
+def test_a_study_of_odd_names_has_a_page_without_live_markup(
+    study_of_odd_names: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = study_of_odd_names
+    monkeypatch.setattr(drawing, "cores", lambda: 1)
+    texts = []
+    for number, name in enumerate(("_a..b-", *FOLDERS)):
+        folder = folder.rename(folder.with_name(name))
+        if number == 2:  # the figures do not depend on the folder, and have been looked at
+            for kind in ("START", "TRAINING", "START_APPENDIX", "TRAINING_APPENDIX"):
+                monkeypatch.setattr(figures, kind, ())
+        assert analysis_main([str(folder)]) == 0
+        assert capsys.readouterr().err.count("Traceback") == 0
+        text = (folder / "report" / "index.html").read_text(encoding="utf-8")
+        texts.append(Tags(text))
+        for path in sorted((folder / "report").rglob("*.svg")):
+            for element in ElementTree.parse(path).iter():
+                assert element.tag.partition("}")[2] not in ("script", "foreignObject", "image")
+                assert not [key for key in element.attrib if key.lower().startswith("on")]
+    made = {tag for page in ("base", "page", "report") for tag in TAG.findall(source(page))}
+    for page in texts:
+        assert {tag for tag, _ in page.found} <= made
+        assert not [keys for _, keys in page.found if any(key.startswith("on") for key in keys)]
+        assert all(one.startswith(("#", "data:image/", *PARTS)) for one in page.addresses)
+        assert "<script>alert(1)</script>" in page.text  # of the error, to be read
+    assert texts[0].found == texts[1].found
+
+
+TAG = re.compile(r"<([a-z][a-z0-9]*)")
+PARTS = ("figures/", "tables/", "queries/")
+
+
+def source(page: str) -> str:
+    """Return the text of a template."""
+    return (Path(drawing.__file__).parent / "templates" / f"{page}.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>", "$x$", "a b", "-m", "é", "..", ".a", "a/b", "", "ａ", "a\n"]
+)
+def test_a_study_cannot_be_called_what_a_page_or_a_folder_would_take_otherwise(
+    name: str, world: World
+) -> None:
+    quoted = name.replace("\\", "\\\\").replace("'", "\\'")
+    code, _, told = world.hold([f"name='{quoted}'", "data=digits"])
+    assert code == 2
+    assert "a study's name is its folder under outputs/" in told
+
+
+@pytest.mark.parametrize("name", ["<script>", "$x$", "a b", "é", "a'b", "_"])
+def test_a_function_cannot_be_called_what_a_page_would_take_otherwise(name: str) -> None:
+    def odd(z: Any) -> Any:
+        return z
+
+    odd.__name__ = name
+    with pytest.raises(SettingError, match="cannot register activation"):
+        ACTIVATIONS.register()(odd)

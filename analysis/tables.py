@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import uuid
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from study.errors import StoreError
+from study.errors import StoreError, encodable
 from study.schema import EVERY_TABLE, READABLE, TABLES
 from study.store import ARROW_SCHEMAS, Commit, Store, final_commits
 
@@ -100,7 +101,7 @@ def connect(records: Records) -> duckdb.DuckDBPyConnection:
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM no_{table}")
             continue
         if table not in TABLES:  # nothing supersedes a measurement
-            source = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+            source = ", ".join(map(_quoted, files))
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet([{source}])")
             continue
         versions = records.schemas[table]
@@ -113,13 +114,27 @@ def connect(records: Records) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def _quoted(file: str) -> str:
+    """Return a file's path as DuckDB takes it literally.
+
+    Raises:
+        StoreError: it cannot take it.
+    """
+    if encodable(file) != file:
+        raise StoreError(
+            f"cannot read {file}: a part of its path is no UTF-8, so rename the folder it lies in."
+        )
+    file = re.sub(r"([*?[])", r"[\1]", file)  # else a pattern, for which other files may stand
+    return "'" + file.replace("'", "''") + "'"
+
+
 def _select(table: str, version: int, files: list[str]) -> str:
     """Return a query for what counts in files of one schema version, with every column of the present one."""
     columns = ", ".join(
         one.name if one.since <= version else f"CAST(NULL AS {_TYPES[one.kind]}) AS {one.name}"
         for one in TABLES[table]
     )
-    source = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    source = ", ".join(map(_quoted, files))
     return (
         f"SELECT {columns} FROM read_parquet([{source}], filename = true) "
         "ANTI JOIN superseded USING (filename, cell)"

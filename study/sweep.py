@@ -15,7 +15,7 @@ from study import NUMERICS_VERSION, extensions, leases
 from study.cell import Cell, Settings, cells_of, ids_of
 from study.cluster import Jobs, device_of, submit
 from study.datasets import pool
-from study.errors import SettingError, StudyError
+from study.errors import SettingError, StudyError, printable
 from study.execution import (
     CHECKPOINT_S,
     Room,
@@ -43,6 +43,9 @@ RETRIED: Mapping[str, tuple[str, ...]] = {
     "none": (), "failed": ("failed",), "diverged": ("failed", "diverged"),
 }  # fmt: skip
 """What networks are run again that have been run, by the setting ``retry``."""
+
+MOST_NETWORKS = 2_000_000
+"""Networks of one command; the plan of a million takes a gigabyte."""
 
 SHOWN_REASONS = 5
 """How many different errors are printed at the end of a run; all are in the records."""
@@ -163,10 +166,16 @@ def check_conditions(
     Raises:
         StudyError: a setting, the device, the data or the folder cannot be used.
     """
-    checked = [
-        canonical_condition({k: v for k, v in one.items() if k not in NO_SCIENCE})
-        for one in conditions
-    ]
+    checked, networks = [], 0
+    for one in conditions:
+        science = {k: v for k, v in one.items() if k not in NO_SCIENCE}
+        checked.append(canonical_condition(science))
+        networks += len(checked[-1][1])
+        if networks > MOST_NETWORKS:
+            raise SettingError(
+                f"cannot plan more than {MOST_NETWORKS:,} networks in one command: use fewer seeds or "
+                "conditions."
+            )
     name = study_name(_common(conditions, "name"))
     wanted = check_device(_common(conditions, "device"))
     device = (jobs and device_of(jobs, wanted)) or resolve_device(wanted)
@@ -453,7 +462,7 @@ def _report_failures(cells: Sequence[Cell], store: Store, commits: Sequence[Comm
     """Print why cells failed, the most frequent reasons first."""
     reasons = failure_reasons(cells, store, commits).most_common()
     for why, count in reasons[:SHOWN_REASONS]:
-        print(f"  {count:,} failed: {' '.join(why.split())}")
+        print(f"  {count:,} failed: {printable(why)}")
     if more := reasons[SHOWN_REASONS:]:
         print(
             f"  {sum(count for _, count in more):,} failed: {_counted(len(more), 'other reason')}"

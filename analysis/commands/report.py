@@ -72,13 +72,14 @@ def run(words: Sequence[str]) -> int:
     from analysis.frames import Study
     from analysis.report import write_report
     from analysis.words import several
+    from study.errors import printable
 
     study = Study(folder, against)
     report = write_report(study, tell, cores())
     clear()
     print("Found:")
     for finding in report.findings or [_nothing(report.counts)]:
-        print(f"  - {finding}")
+        print(f"  - {printable(finding)}")
     for note in report.notes:
         print(f"Note: {note}")
     drawn = f"{several(report.figures, 'figure')}, each with its table"

@@ -25,6 +25,7 @@ from typing import Any
 from study import extensions, files
 from study.errors import SettingError, StudyError
 from study.execution import Room, cores, run_packs
+from study.isolation import Lost, Message, Progress
 from study.packing import Pack, packs_of_plan
 from study.store import Store, naming
 
@@ -145,7 +146,14 @@ def _work(store: Store, path: Path, workers: int | None) -> int:
         workers or allotted or cores(), frozenset(order["damaged"]),
     )  # fmt: skip
     with Watch(packs, store, room.device, shown=False) as watch:
-        run_packs(packs, room, watch)
+
+        def tell(message: Message) -> None:
+            watch(message)
+            if not isinstance(message, Progress):
+                what = message.reason if isinstance(message, Lost) else "committed"
+                print(f"{time.strftime('%H:%M:%S')} pack {message.pack}: {what}", flush=True)
+
+        run_packs(packs, room, tell)
     return len(packs)
 
 

@@ -144,6 +144,24 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_goes_on(
     assert same(tmp_path / "outputs/mine", at_home)
 
 
+def test_a_job_that_is_preempted_is_queued_again_and_goes_on(
+    on_cluster, tmp_path, at_home, started
+):
+    process = started("hydra.launcher.slurm.partition=spare", "hydra.launcher.slurm.exclusive=true")
+    once_something_is_committed(on_cluster, tmp_path)
+    on_cluster.wait_until(
+        lambda: [job.state for job in living(on_cluster)].count("RUNNING") == 3, "all jobs run"
+    )
+    first = living(on_cluster)[0]
+    on_cluster.run(
+        ["sbatch", "--partition=main", f"--nodelist={first.node}", "--exclusive", "--wrap=sleep 2"],
+    )
+    on_cluster.wait_until(lambda: on_cluster.job(first.id).restarts == 1, "it is queued again", 90)
+    code, out, err = ended(process)
+    assert code == 0, out + err
+    assert same(tmp_path / "outputs/mine", at_home)
+
+
 def test_nobody_has_to_wait(on_cluster, tmp_path, at_home, started):
     code, out, err = ended(started("hydra.launcher.wait=false"))
     assert code == 0, err

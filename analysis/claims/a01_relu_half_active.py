@@ -13,7 +13,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, paired, tuned, where
-from analysis.ledger.series import TRAINED, average, hidden, only
+from analysis.ledger.series import LISTED, TRAINED, average, hidden, only
 from analysis.words import points, signed
 
 LOW, HIGH = 0.45, 0.55
@@ -178,6 +178,7 @@ CLAIM = Claim(
     limits=(
         f"Dense networks of width 64; a margin of {signed(HIGH - 0.5, digits=2)} around one half; the gap is "
         "compared with tanh's, as the notes name no other network to compare with. An equal gap is not the "
-        "same mechanism: dropout draws other units for every batch."
+        "same mechanism: dropout draws other units for every batch. "
+        f"After training: {LISTED}"
     ),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, paired, tuned, where
 from analysis.ledger.series import (
     ENOUGH,
+    LISTED,
     SPAN,
     TARGETS,
     TRAINED,
@@ -158,6 +159,6 @@ CLAIM = Claim(
     limits=(
         f"Dense networks of width 64 and {TRAINED['steps']} updates, a training loss for AlexNet's training "
         "error; rates are chosen by validation accuracy, not by speed; updates are counted from the middle of "
-        f"the first {SPAN} that are down to the target, so that ratios near the start come out nearer to 1."
+        f"the first {SPAN} that are down to the target, so that ratios near the start come out nearer to 1. {LISTED}"
     ),
 )  # fmt: skip

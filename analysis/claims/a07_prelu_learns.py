@@ -14,7 +14,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import paired, tuned, where
-from analysis.ledger.series import TRAINED, average, hidden, only, reference
+from analysis.ledger.series import LISTED, TRAINED, average, hidden, only, reference
 from analysis.words import points
 
 DEPTHS = (2, 8, 32)
@@ -161,6 +161,6 @@ CLAIM = Claim(
     limits=(
         f"One slope a layer; {TRAINED['steps']} updates, in which a slope has little time to move; dense "
         "networks of width 64. No leaky network has just the slope that was learned: the nearest of four is "
-        "taken."
+        f"taken. {LISTED}"
     ),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import ORDINARY, measurements, paired, tuned, where
-from analysis.ledger.series import TRAINED, only
+from analysis.ledger.series import LISTED, TRAINED, only
 from analysis.words import points
 
 POINT = 0.01
@@ -165,6 +165,7 @@ CLAIM = Claim(
     },
     limits=(
         f"{TRAINED['steps']} updates: what linear networks can compute is the same at every depth, how fast they "
-        "learn it is not. The linear networks begin from xavier_normal."
+        "learn it is not. The linear networks begin from xavier_normal. "
+        f"{LISTED}"
     ),
 )  # fmt: skip

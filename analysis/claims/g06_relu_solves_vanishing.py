@@ -8,8 +8,9 @@ import pandas as pd
 
 from analysis.frames import Study
 from analysis.ledger import decision, drawing, outcomes
-from analysis.ledger.claim import Claim, Evidence, Part
+from analysis.ledger.claim import Amendment, Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, paired, tuned, ways, where, whole
+from analysis.ledger.series import WIDENED
 from analysis.words import signed
 
 DEPTH = 32
@@ -85,7 +86,7 @@ CLAIM = Claim(
     quantity=(
         "log10 of the signal gradient in the first over the last hidden layer at step 0, depth 32, ReLU less "
         "sigmoid paired by seed, and ReLU's own; test accuracy less chance after 200 steps, at the rate that "
-        "tuning seeds choose on the validation split of 0.01, 0.03, 0.1, 0.3 and 1."
+        "tuning seeds choose on the validation split of 0.01, 0.03, 0.1, 0.3, 1 and 3."
     ),
     rule=(
         "Three parts, each over torch_default, xavier_normal, he_normal and orthogonal with ten seeds, each "
@@ -104,4 +105,11 @@ CLAIM = Claim(
         "refuted": "ReLU by itself does not keep the gradient.",
     },
     limits="Dense networks of width 64; 200 steps.",
+    amendments=(
+        Amendment(
+            "0c6e7d22014d",
+            "310daa88f6f9",
+            WIDENED,
+        ),
+    ),
 )

@@ -68,10 +68,12 @@ class Amendment:
 
     Attributes:
         was: the first twelve digits of the earlier text's SHA-256.
+        became: those of the text that took its place.
         why: the reason, in a sentence.
     """
 
     was: str
+    became: str
     why: str
 
 
@@ -95,7 +97,7 @@ class Claim:
         judge: takes a study's records and the data set's name and weighs them by the rule.
         lessons: the one line to take away, by verdict.
         limits: where the set-up differs from the source, or the verdict does not reach.
-        amendments: changes of the rule, the latest last.
+        amendments: changes of the rule, the latest last; each begins where the one before ended.
     """
 
     id: str

@@ -65,8 +65,10 @@ def rule_status(claim: Claim, fixed: Mapping[str, str]) -> str:
         return f"rule {now}: not fixed before its results were seen"
     if was == now:
         return f"rule {now}, as fixed before its results were seen"
-    known = [one for one in claim.amendments if one.was == was]
-    if not known:
+    # a reason that was given for one change excuses no later one
+    steps = [was, *(one.became for one in claim.amendments)]
+    told = [one.was for one in claim.amendments] == steps[:-1]
+    if not told or steps[-1] != now:
         return f"rule {now}: changed from {was} without a reason"
     reasons = " ".join(one.why for one in claim.amendments)
     return f"rule {now}: changed from {was}. {reasons}"

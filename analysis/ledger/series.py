@@ -26,6 +26,19 @@ TRAINED: dict[str, Any] = {"steps": 200, "probe__steps": 8, "probe__samples": 25
 """Settings of the experiments about training: others with as many updates are probed otherwise, and the same
 network must not be counted twice."""
 
+WIDENED = (
+    "The list of rates ended at 1, and 26 of the 48 conditions of ledger_training chose that, so that it was "
+    "not known whether they were at their best; 3 was added for every side of a comparison alike, after the "
+    "results of the shorter list had been seen and before any at 3 was."
+)
+"""Why rules that name the rates of the experiments about training were amended."""
+
+LISTED = (
+    "The list of rates was 0.01, 0.03, 0.1, 0.3 and 1 when the rule was fixed; 3 was added for all sides "
+    "alike, after the results of these had been seen, as more than half of the conditions chose 1."
+)
+"""The same for rules that do not name them."""
+
 ON_ALL_SAMPLES = "settings->>'$.probe.samples' = settings->>'$.data.train_size'"
 """In SQL: the probe set is the whole training set."""
 

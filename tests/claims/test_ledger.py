@@ -198,12 +198,30 @@ def test_a_rule_that_changed_shows_as_changed_with_its_reason() -> None:
     assert "not fixed" in entries.rule_status(one, {})
     assert "without a reason" in entries.rule_status(one, {"G1": "0123456789ab"})
     told = dataclasses.replace(
-        one, amendments=(Amendment("0123456789ab", "The margin was in nats."),)
+        one, amendments=(Amendment("0123456789ab", one.rule_hash, "The margin was in nats."),)
     )
     status = entries.rule_status(told, {"G1": "0123456789ab"})
     assert status.endswith("changed from 0123456789ab. The margin was in nats.")
+    later = dataclasses.replace(told, rule="Supported if below.")
+    assert "without a reason" in entries.rule_status(later, {"G1": "0123456789ab"})
     assert dataclasses.replace(one, rule=one.rule + " ").rule_hash != one.rule_hash
     assert dataclasses.replace(one, quantity="Another.").rule_hash != one.rule_hash
+
+
+def test_a_changed_rule_has_its_reason_beside_the_verdict(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = claim("G1", 1e-5)
+    change = Amendment("0123456789ab", one.rule_hash, "The margin was in nats.")
+    register(monkeypatch, dataclasses.replace(one, amendments=(change,)), claim("G2", 1e-5))
+    monkeypatch.setattr(
+        entries, "fixed_rules", lambda: {"G1": "0123456789ab", "G2": claim("G2", 1e-5).rule_hash}
+    )
+    text = write_ledger(study, "mnist1d").page.read_text(encoding="utf-8")
+    shown, hidden = text.split('id="G1"')[1].split("<details>", 1)
+    assert "<b>The rule was changed.</b> The margin was in nats." in shown
+    assert "changed from 0123456789ab. The margin was in nats." in hidden
+    assert text.count("rule changed") == 1
 
 
 def test_commands_name_every_experiment_once_and_take_settings(

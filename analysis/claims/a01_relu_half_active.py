@@ -119,10 +119,7 @@ def _draw(start: pd.DataFrame, end: pd.DataFrame, gaps: pd.DataFrame) -> Figure:
                 panels.line(axis, part, "depth", "share", colours[init], markers[init])
             for bound in (LOW, HIGH):
                 axis.axhline(bound, color=panels.GREY, linewidth=0.9, linestyle=":")
-            axis.set_xscale("log", base=2)
-            depths = sorted(found["depth"].unique())
-            axis.set_xticks(depths, labels=[str(depth) for depth in depths])
-            axis.minorticks_off()
+            panels.ticks(axis, sorted(found["depth"].unique()))
             axis.set_ylim(0, 1)
             axis.yaxis.set_major_formatter(style.percent())
             axis.set_xlabel("depth")

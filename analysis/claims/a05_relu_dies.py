@@ -121,9 +121,7 @@ def _draw(found: pd.DataFrame) -> Figure:
                         ha="right", va="top", transform=axis.get_xaxis_transform(),
                     )  # fmt: skip
             panels.levels(axis, heights)
-            axis.set_xscale("log")
-            axis.set_xticks(RATES, labels=[f"{rate:g}" for rate in RATES])
-            axis.minorticks_off()
+            panels.ticks(axis, RATES, base=10)
             axis.set_xlabel("learning rate")
         axes[0, 0].set_ylim(-0.02, 1.0)
         axes[0, 0].yaxis.set_major_formatter(style.percent())

@@ -14,7 +14,6 @@ from analysis import layout, style
 from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
-from analysis.ledger.drawing import LINE_STYLES
 from analysis.ledger.select import networks, paired, tuned, where
 from analysis.ledger.series import TRAINED, average, hidden, only, reference
 
@@ -131,7 +130,7 @@ def _draw(start: pd.DataFrame, end: pd.DataFrame, heights: dict[str, float]) -> 
             gap=0.75,
         )
         for name in NAMES:
-            for depth, dashes in zip(DEPTHS, ("-", *LINE_STYLES), strict=False):
+            for depth, dashes in zip(DEPTHS, ("-", *panels.LINE_STYLES), strict=False):
                 part = start[(start["activation"] == name) & (start["depth"] == depth)]
                 panels.line(
                     axes[0, 0],
@@ -158,7 +157,7 @@ def _draw(start: pd.DataFrame, end: pd.DataFrame, heights: dict[str, float]) -> 
         handles = [panels.handle(name, colours[name], markers[name]) for name in NAMES]
         handles += [
             panels.handle(f"depth {depth} (left)", panels.GREY, "", linestyle=dashes)
-            for depth, dashes in zip(DEPTHS, ("-", *LINE_STYLES), strict=False)
+            for depth, dashes in zip(DEPTHS, ("-", *panels.LINE_STYLES), strict=False)
         ]
         layout.legend_above(figure, [*handles, *panels.level_handles(heights)])
     return figure

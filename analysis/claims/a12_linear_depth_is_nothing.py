@@ -98,10 +98,7 @@ def _draw(wide: pd.DataFrame, linear: pd.DataFrame, relu: pd.DataFrame) -> Figur
         bound = wide.groupby("depth")[BOUND].min()
         left.plot(bound.index, bound, "k--", linewidth=0.9)
         left.set_yscale("log")
-        left.set_xscale("log", base=2)
-        depths = sorted(wide["depth"].unique())
-        left.set_xticks(depths, labels=[f"{one:g}" for one in depths])
-        left.minorticks_off()
+        panels.ticks(left, sorted(wide["depth"].unique()))
         left.set_xlabel("depth")
         left.set_ylabel("difference of outputs")
         rows = [("linear,\ndepth 1", only(linear, depth=1), "identity"),

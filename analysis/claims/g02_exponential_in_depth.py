@@ -7,11 +7,10 @@ import functools
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, drawing, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
 from analysis.words import joined, share, signed
@@ -101,7 +100,7 @@ def fitted(found: pd.DataFrame) -> pd.DataFrame:
 def draw(found: pd.DataFrame) -> Figure:
     """Draw the ratio against depth, above, and against its logarithm, below."""
     names = [one for one in (*ACTIVATIONS, "identity") if (found["activation"] == one).any()]
-    colours, markers = style.colours(names), style.markers(names)
+    looks = panels.looks_of(names)
     with style.house_style():
         figure, axes = layout.panel_grid(
             ["depth", "log depth"], ORDINARY, (2.1, 1.9), sharex=False, left=0.75, gap=0.42
@@ -111,19 +110,13 @@ def draw(found: pd.DataFrame) -> Figure:
                 axis.axhline(0.0, color="black", linestyle="--", linewidth=0.9, zorder=1)
                 for name in names:
                     part = found[(found["init"] == init) & (found["activation"] == name)]
-                    drawing.line(axis, part, "depth", "ratio", colours[name], markers[name])
+                    panels.line(axis, part, "depth", "ratio", *looks[name])
+                panels.ticks(axis, DEPTHS, base=10 if row else None)
                 if row:
-                    axis.set_xscale("log")
-                    axis.minorticks_off()
                     axis.set_xlabel("depth")
-                axis.set_xticks(DEPTHS, labels=[str(depth) for depth in DEPTHS])
             axis_row[0].set_ylabel("decades")
-        handles = [
-            Line2D([], [], color=colours[name], marker=markers[name], label=name) for name in names
-        ]
-        handles.append(
-            Line2D([], [], color="black", linestyle="--", linewidth=0.9, label="unchanged")
-        )
+        handles = panels.handles(looks)
+        handles.append(panels.handle("unchanged", "black", "", linestyle="--", linewidth=0.9))
         layout.legend_above(
             figure, handles, "log10 of the signal gradient, first over last hidden layer"
         )

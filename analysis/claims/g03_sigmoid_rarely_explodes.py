@@ -7,11 +7,10 @@ import functools
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, drawing, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
 from analysis.words import joined, signed
@@ -99,7 +98,7 @@ def judge(study: Study, data: str) -> Evidence:
 def draw(mapped: pd.DataFrame, ordinary: pd.DataFrame) -> Figure:
     """Draw the ratio against the scale of the weights, a panel a depth, with the ordinary starts."""
     names = [one for one in ("sigmoid", "tanh") if (mapped["activation"] == one).any()]
-    colours, markers = style.colours(names), style.markers(names)
+    looks = panels.looks_of(names)
     stands = style.markers(ORDINARY)
     with style.house_style():
         figure, axes = layout.panel_grid([""], [f"depth {one}" for one in DEPTHS], (2.4, 2.4))
@@ -107,27 +106,21 @@ def draw(mapped: pd.DataFrame, ordinary: pd.DataFrame) -> Figure:
             axis.axhline(0.0, color="black", linestyle="--", linewidth=0.9, zorder=1)
             for name in names:
                 part = mapped[(mapped["activation"] == name) & (mapped["depth"] == depth)]
-                drawing.line(axis, part, "scale", "ratio", colours[name], markers[name])
+                panels.line(axis, part, "scale", "ratio", *looks[name])
             for init, scale in ORDINARY_SCALES.items():
                 part = ordinary[(ordinary["init"] == init) & (ordinary["depth"] == depth)]
                 axis.plot(
                     scale, part["ratio"].mean(), stands[init], color="white", markersize=6.5,
                     markeredgecolor="black", markeredgewidth=1.0, zorder=5,
                 )  # fmt: skip
-            axis.set_xscale("log", base=2)
-            axis.set_xticks(SCALES, labels=[f"{one:g}" for one in SCALES])
+            panels.ticks(axis, SCALES)
             axis.set_xlabel("σ_w = √(fan_in · Var W)")
         axes[0, 0].set_ylabel("log10, first over last\nhidden layer")
-        handles = [
-            Line2D([], [], color=colours[one], marker=markers[one], label=one) for one in names
-        ]
+        handles = panels.handles(looks)
         handles += [
-            Line2D([], [], color="white", marker=stands[init], markeredgecolor="black", label=init)
-            for init in ORDINARY
+            panels.handle(init, "white", stands[init], markeredgecolor="black") for init in ORDINARY
         ]
-        handles.append(
-            Line2D([], [], color="black", linestyle="--", linewidth=0.9, label="explodes above")
-        )
+        handles.append(panels.handle("explodes above", "black", "", linestyle="--", linewidth=0.9))
         layout.legend_above(figure, handles)
     return figure
 

@@ -58,7 +58,7 @@ def judge(study: Study, data: str) -> Evidence:
         said,
         functools.partial(
             drawing.lines, found, "depth", "ratio", "log10 of the first over the last hidden layer",
-            "activation", "init", drawing.Marks({"unchanged": 0.0}),
+            "activation", "init", {"unchanged": 0.0},
         ),
         "log10 of the signal gradient in the first over the last hidden layer at the start, against depth: "
         f"mean and 95 % Student interval over {found['seed'].nunique()} seeds. Tanh vanishes where its line "

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.frames import Study
-from analysis.ledger import decision, drawing, outcomes
+from analysis.ledger import decision, drawing, outcomes, panels
 from analysis.ledger.claim import Amendment, Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, linear_level, paired, tuned, where, whole
 from analysis.ledger.series import WIDENED
@@ -90,11 +90,10 @@ def draw(found: pd.DataFrame, linear: float) -> Figure:
     if np.isfinite(linear):
         levels["linear model"] = linear
     figure = drawing.lines(
-        found, "depth", "score", "test accuracy", "init", marks=drawing.Marks(levels), logx=True
+        found, "depth", "score", "test accuracy", "init", marks=levels, logx=True
     )
     [axis] = figure.axes
-    axis.minorticks_off()
-    axis.set_xticks([*SHALLOW, *DEEP], labels=[str(depth) for depth in (*SHALLOW, *DEEP)])
+    panels.ticks(axis, [*SHALLOW, *DEEP])
     axis.yaxis.set_major_formatter(style.percent())
     return figure
 

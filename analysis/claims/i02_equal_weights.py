@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
-from analysis.ledger.dots import looks_of
 from analysis.ledger.select import layers, networks, where, whole
 from analysis.words import joined
 
@@ -96,7 +95,7 @@ def _layers(study: Study, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figure(table: pd.DataFrame) -> Figure:
-    looks = looks_of(ACTIVATIONS)
+    looks = panels.looks_of(ACTIVATIONS)
     rows = [(name, layer) for name in ACTIVATIONS for layer in sorted(table["layer"].unique())]
     moved = table.loc[np.isfinite(table["path"]) & (table["path"] > 0), "path"]
     with style.house_style():

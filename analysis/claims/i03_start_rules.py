@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
-from analysis.ledger.dots import GREY
 from analysis.ledger.select import measurements
 from analysis.words import joined
 
@@ -127,7 +126,7 @@ def _figure(table: pd.DataFrame, drawn: pd.DataFrame) -> Figure:
                 axis.plot(at, part["size"], marker, color=colour, markersize=8, linestyle="none")
             part = drawn[drawn["rule"] == rule]
             at = [place[shape] for shape in zip(part["fan_in"], part["fan_out"], strict=True)]
-            axis.plot(at, part["size"], ".", color=GREY, markersize=5, linestyle="none")
+            axis.plot(at, part["size"], ".", color=panels.GREY, markersize=5, linestyle="none")
             axis.set_yscale("log")
             axis.margins(y=0.1)
             axis.set_xticks(
@@ -150,7 +149,9 @@ def _figure(table: pd.DataFrame, drawn: pd.DataFrame) -> Figure:
         ]
         handles += [
             Line2D([], [], color="black", linestyle="--", linewidth=1.0, label="published"),
-            Line2D([], [], color=GREY, marker=".", linestyle="none", label="drawn by the study"),
+            Line2D(
+                [], [], color=panels.GREY, marker=".", linestyle="none", label="drawn by the study"
+            ),
         ]
         layout.legend_above(figure, handles)
     return figure

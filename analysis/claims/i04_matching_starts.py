@@ -16,9 +16,8 @@ from numpy.typing import ArrayLike
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
-from analysis.ledger.dots import looks_of
 from analysis.ledger.select import ORDINARY, networks, ways, where, whole
 from analysis.statistics import student_interval
 from analysis.words import joined, signed
@@ -100,7 +99,7 @@ def _predicted(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figure(found: pd.DataFrame) -> Figure:
-    looks = looks_of(ORDINARY)
+    looks = panels.looks_of(ORDINARY)
     with style.house_style():
         figure, axes = layout.panel_grid([""], ACTIVATIONS, (2.1, 1.5), left=1.15, bottom=0.55)
         for axis, activation in zip(axes[0], ACTIVATIONS, strict=True):

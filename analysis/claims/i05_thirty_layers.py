@@ -14,9 +14,8 @@ from scipy import stats
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
-from analysis.ledger.dots import looks_of
 from analysis.ledger.select import networks, paired, tuned, where, whole
 from analysis.words import joined
 
@@ -136,7 +135,7 @@ def _told(found: pd.DataFrame, label: str) -> str:
 
 
 def _figure(every: pd.DataFrame) -> Figure:
-    looks = looks_of(INITS)
+    looks = panels.looks_of(INITS)
     with style.house_style():
         figure, axes = layout.panel_grid([""], list(PARTS.values()), (3.2, 2.2), left=0.75, gap=0.4)
         for axis, name in zip(axes[0], PARTS, strict=True):

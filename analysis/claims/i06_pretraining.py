@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
-from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import linear_level, paired, tuned, ways, where, whole
 from analysis.words import points, signed
 
@@ -87,7 +86,7 @@ def pretrained(study: Study, data: str) -> pd.DataFrame:
 
 
 def _figure(found: pd.DataFrame, linear: float) -> Figure:
-    looks = looks_of(("rbm", *DRAWN))
+    looks = panels.looks_of(("rbm", *DRAWN))
     with style.house_style():
         figure, axes = layout.panel_grid(
             [""],
@@ -98,16 +97,12 @@ def _figure(found: pd.DataFrame, linear: float) -> Figure:
             left=0.75,
         )
         left, right = axes[0]
-        means(left, found, "depth", "score", "init", looks)
-        handles = levels(left, {"chance": found["chance"].iloc[0], "linear model": linear})
-        left.set_ylabel("test accuracy")
-        left.yaxis.set_major_formatter(style.percent())
-        means(right, found, "depth", "ratio", "init", looks)
-        right.axhline(0.0, color="#555555", linewidth=0.8)
+        handles = panels.scores(left, found, "init", looks, linear)
+        panels.means(right, found, "depth", "ratio", "init", looks)
+        right.axhline(0.0, color=panels.GREY, linewidth=0.8)
+        right.set_xlabel("depth")
         right.set_ylabel("decades of the gradient kept")
-        for axis in (left, right):
-            axis.set_xlabel("depth")
-        layout.legend_above(figure, [*entries(looks), *handles])
+        layout.legend_above(figure, [*panels.handles(looks), *handles])
     return figure
 
 

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from analysis import layout, style
 from analysis.claims.i06_pretraining import DEPTHS, DRAWN, STEPS, pretrained
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
-from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import linear_level, measurements, paired
 from analysis.words import points
 
@@ -82,23 +81,19 @@ def _times(study: Study) -> pd.DataFrame:
 
 
 def _figure(found: pd.DataFrame, times: pd.DataFrame, linear: float) -> Figure:
-    looks = looks_of(("rbm", *DRAWN))
+    looks = panels.looks_of(("rbm", *DRAWN))
     with style.house_style():
         figure, axes = layout.panel_grid(
             [""], ["making the start", "after training"], (2.9, 2.4), sharex=False, sharey=False,
             gap=0.85, left=0.75,
         )  # fmt: skip
         left, right = axes[0]
-        means(left, times, "depth", "seconds", "init", looks)
+        panels.means(left, times, "depth", "seconds", "init", looks)
         left.set_yscale("log")
+        left.set_xlabel("depth")
         left.set_ylabel("seconds")
-        means(right, found, "depth", "score", "init", looks)
-        handles = levels(right, {"chance": found["chance"].iloc[0], "linear model": linear})
-        right.set_ylabel("test accuracy")
-        right.yaxis.set_major_formatter(style.percent())
-        for axis in (left, right):
-            axis.set_xlabel("depth")
-        layout.legend_above(figure, [*entries(looks), *handles])
+        handles = panels.scores(right, found, "init", looks, linear)
+        layout.legend_above(figure, [*panels.handles(looks), *handles])
     return figure
 
 

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Amendment, Claim, Evidence, Part
-from analysis.ledger.dots import levels, means
 from analysis.ledger.select import (
     CONDITION,
     layers,
@@ -149,31 +147,13 @@ def _figure(found: pd.DataFrame, profile: pd.DataFrame, linear: float) -> Figure
         layout.layer_ticks(left, DEPTHS[-1] - 1)
         left.set_xlabel(f"layer of {DEPTHS[-1]}")
         left.set_ylabel("log10 of the gradient, by the last")
-        means(
-            right,
-            found,
-            "depth",
-            "score",
-            "start",
-            {name: look[:2] for name, look in looks.items()},
-        )
-        handles = levels(right, {"chance": found["chance"].iloc[0], "linear model": linear})
-        right.set_xlabel("depth")
-        right.set_ylabel("test accuracy")
-        right.yaxis.set_major_formatter(style.percent())
+        marks = {name: look[:2] for name, look in looks.items()}
+        handles = panels.scores(right, found, "start", marks, linear)
         layout.legend_above(
             figure,
             [
                 *(
-                    Line2D(
-                        [],
-                        [],
-                        color=colour,
-                        marker=marker,
-                        linestyle=dashes,
-                        markersize=5,
-                        label=name,
-                    )
+                    panels.handle(name, colour, marker, linestyle=dashes, markersize=5)
                     for name, (colour, marker, dashes) in looks.items()
                 ),
                 *handles,

@@ -12,9 +12,8 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
-from analysis.ledger.dots import levels
 from analysis.ledger.select import CONDITION, linear_level, tuned, where, whole
 from analysis.ledger.series import span
 from analysis.words import joined
@@ -138,7 +137,7 @@ def _figure(found: pd.DataFrame, linear: float) -> Figure:
         columns = [f"depth {depth}" for depth in DEPTHS]
         figure, axes = layout.panel_grid([""], columns, (2.3, 2.7), left=0.75)
         for axis, depth in zip(axes[0], DEPTHS, strict=True):
-            handles = levels(
+            handles = panels.levels(
                 axis, {"chance": found["chance"].iloc[0], "linear model, 200 updates": linear}
             )
             for place, decay in enumerate(DECAYS):

@@ -12,9 +12,8 @@ from matplotlib.patches import Patch
 
 from analysis import layout, style
 from analysis.frames import Study
-from analysis.ledger import decision, outcomes
+from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
-from analysis.ledger.dots import entries, levels, looks_of, means
 from analysis.ledger.select import ORDINARY, linear_level, tuned, where, whole
 from analysis.ledger.series import WIDENED
 from analysis.words import joined, signed
@@ -143,7 +142,7 @@ def _figure(
     told: Mapping[int, tuple[float, float, float]],
     linear: float,
 ) -> Figure:
-    looks = looks_of(ORDINARY)
+    looks = panels.looks_of(ORDINARY)
     greys = {"activation": "#222222", "start": "#777777", "both together": "#C8C8C8"}
     with style.house_style():
         titles = ["shares of variance", *(f"depth {depth}" for depth in DEPTHS)]
@@ -168,14 +167,16 @@ def _figure(
         for axis, depth in zip(axes[0, 1:], DEPTHS, strict=True):
             part = found[found["depth"] == depth]
             part = part.assign(place=part["activation"].map(ACTIVATIONS.index))
-            means(axis, part, "place", "score", "init", looks)
+            panels.means(axis, part, "place", "score", "init", looks)
             axis.set_xticks(range(len(ACTIVATIONS)), labels=list(ACTIVATIONS))
-            handles = levels(axis, {"chance": found["chance"].iloc[0], "linear model": linear})
+            handles = panels.levels(
+                axis, {"chance": found["chance"].iloc[0], "linear model": linear}
+            )
             axis.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
             axis.yaxis.set_major_formatter(style.percent())
         axes[0, 1].set_ylabel("test accuracy")
         patches = [Patch(color=colour, label=name) for name, colour in greys.items()]
-        layout.legend_above(figure, [*patches, *entries(looks), *handles])
+        layout.legend_above(figure, [*patches, *panels.handles(looks), *handles])
     return figure
 
 

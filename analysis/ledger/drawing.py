@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from matplotlib.lines import Line2D
 
 from analysis import layout, style
 from analysis.labels import in_order
+from analysis.ledger import panels
 from analysis.ledger.claim import Part
-from analysis.statistics import student_interval
 
 VERDICT_COLOURS = {
     "supported": "#1B7837",
@@ -96,20 +95,6 @@ def _rows(axis: Axes, part: Part, log: bool) -> None:
         axis.set_xscale("log")
 
 
-@dataclass(frozen=True)
-class Marks:
-    """Lines across a panel that a reader compares with.
-
-    Attributes:
-        levels: heights, by what they are: chance, a margin, a linear model.
-    """
-
-    levels: dict[str, float]
-
-
-LINE_STYLES: tuple[Any, ...] = (":", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
-
-
 def lines(
     table: pd.DataFrame,
     x: str,
@@ -117,7 +102,7 @@ def lines(
     label: str,
     colour: str = "activation",
     across: str | None = None,
-    marks: Marks | None = None,
+    marks: Mapping[str, float] | None = None,
     **look: Any,
 ) -> Figure:
     """Draw a quantity against another: mean and 95 % Student interval over seeds, a line a group.
@@ -129,64 +114,34 @@ def lines(
         label: of the y axis.
         colour: column of the lines.
         across: column of the panels, side by side; None for one panel.
-        marks: horizontal lines.
+        marks: levels to compare with, by what they are: chance, a margin, a linear model.
         look: ``logx``, ``logy``: logarithmic axes; ``xlabel``.
     """
-    panels = [""] if across is None else [str(one) for one in _ordered(table[across], across)]
+    names = [""] if across is None else [str(one) for one in _ordered(table[across], across)]
     groups = _ordered(table[colour], colour)
-    colours, markers = style.colours(map(str, groups)), style.markers(map(str, groups))
-    marks = marks or Marks({})
+    looks = panels.looks_of([str(one) for one in groups])
+    marks = marks or {}
     with style.house_style():
-        figure, axes = layout.panel_grid([""], panels, (2.9, 2.5), left=0.75)
-        for panel, axis in zip(panels, axes[0], strict=True):
-            part = table if across is None else table[table[across].astype(str) == panel]
+        figure, axes = layout.panel_grid([""], names, (2.9, 2.5), left=0.75)
+        for name, axis in zip(names, axes[0], strict=True):
+            part = table if across is None else table[table[across].astype(str) == name]
             for group in groups:
-                line(
-                    axis,
-                    part[part[colour] == group],
-                    x,
-                    y,
-                    colours[str(group)],
-                    markers[str(group)],
-                )
-            for (_, level), dashes in zip(marks.levels.items(), LINE_STYLES, strict=False):
-                axis.axhline(level, color="#555555", linewidth=0.9, linestyle=dashes)
+                panels.line(axis, part[part[colour] == group], x, y, *looks[str(group)])
+            panels.levels(axis, marks)
             axis.set_xlabel(look.get("xlabel", x))
             if look.get("logx"):
                 axis.set_xscale("log")
         if look.get("logy"):
             axes[0, 0].set_yscale("log")
         axes[0, 0].set_ylabel(label)
-        ticks = sorted(table[x].unique())
-        if not look.get("logx") and len(ticks) <= 8:
+        places = sorted(table[x].unique())
+        if not look.get("logx") and len(places) <= 8:
             for axis in axes[0]:
-                axis.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-        handles = [
-            Line2D([], [], color=colours[str(one)], marker=markers[str(one)], label=str(one))
-            for one in groups
-        ]
-        handles += [
-            Line2D([], [], color="#555555", linewidth=0.9, linestyle=dashes, label=name)
-            for (name, _), dashes in zip(marks.levels.items(), LINE_STYLES, strict=False)
-        ]
-        layout.legend_above(figure, handles)
+                panels.ticks(axis, places, base=None)
+        layout.legend_above(figure, [*panels.handles(looks), *panels.level_handles(marks)])
     return figure
 
 
 def _ordered(values: pd.Series, column: str) -> list[Any]:
     known = {"activation": style.ACTIVATIONS, "init": style.INITIALIZERS}.get(column)
     return sorted(values.unique()) if known is None else in_order(values, known)
-
-
-def line(axis: Axes, part: pd.DataFrame, x: str, y: str, colour: str, marker: str) -> None:
-    if part.empty:
-        return
-    rows = [(place, student_interval(group[y])) for place, group in part.groupby(x)]
-    places = [place for place, _ in rows]
-    means = np.array([one.mean for _, one in rows])
-    axis.plot(
-        places, means, color=colour, marker=marker, markersize=4.5, markeredgecolor="white",
-        markeredgewidth=0.4,
-    )  # fmt: skip
-    low, high = (np.array([getattr(one, end) for _, one in rows]) for end in ("low", "high"))
-    axis.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)

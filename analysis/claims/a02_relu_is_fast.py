@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -31,8 +32,14 @@ def judge(study: Study, data: str) -> Evidence:
         raise NoEvidence("the task timed no ReLU or no sigmoid")
     relative = wide.div(wide["relu"], axis=0).reset_index()
     tests = tuple(
-        outcomes.ratio_above(
-            f"{device}, {passes}, {memory} memory, {size:,} numbers", part["sigmoid"], FAST, SLOW
+        replace(
+            outcomes.ratio_above(
+                f"{device}, {passes}, {memory} memory, {size:,} numbers",
+                part["sigmoid"],
+                FAST,
+                SLOW,
+            ),
+            each="round",
         )
         for (device, passes, memory, size), part in relative.groupby(keys[:-1])
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def judge(study: Study, data: str) -> Evidence:
     if not {DIFFERENCE, BOUND} <= set(wide.columns):
         raise NoEvidence("the task tanh_identity measured no difference or no bound")
     tests = tuple(
-        outcomes.all_zero(f"{row['dtype']}, {row['grid']}", [_excess(row)])
+        replace(outcomes.all_zero(f"{row['dtype']}, {row['grid']}", [_excess(row)]), each="grid")
         for row in wide.to_dict("records")
     )
     held = int((wide[DIFFERENCE] <= wide[BOUND]).sum())

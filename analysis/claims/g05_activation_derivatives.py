@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -48,10 +49,10 @@ def judge(study: Study, data: str) -> Evidence:
         ]
         name = f"{derivatives:g} of {factors:g}, weight of layer {layer} of 2"
         same = (rows["derivatives"] == derivatives) & (rows["factors"] == factors)
-        noted.append(_exact(name, rows, same))
+        noted.append(replace(_exact(name, rows, same), each="count"))
     for kind, name in COUNTED.items():
         rows = counts[(counts["layer"] == 1) & (counts["derivative"] == kind)]
-        half.append(_exact(name, rows, rows["share"] >= HALF))
+        half.append(replace(_exact(name, rows, rows["share"] >= HALF), each="depth"))
     causes = tuple(
         outcomes.above_ranked(f"{init}, depth {depth}", part["share"], HALF)
         for (init, depth), part in split.groupby(["init", "depth"])

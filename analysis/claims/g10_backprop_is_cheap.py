@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -32,14 +33,18 @@ def judge(study: Study, data: str) -> Evidence:
         name = f"{quantity}, {device}"
         slopes = np.array([_growth(one) for _, one in part.groupby("repeat")])
         if quantity == "FLOPs":
-            grows.append(_exact(name, slopes, slopes >= GROWTH, float(slopes.min())))
+            growth = _exact(name, slopes, slopes >= GROWTH, float(slopes.min()))
+            grows.append(replace(growth, each="fit"))
             passes = part["passes"].to_numpy()
-            few.append(_exact(name, passes, passes <= FEW, float(passes.max())))
+            cost = _exact(name, passes, passes <= FEW, float(passes.max()))
+            few.append(replace(cost, each="size"))
             continue
-        grows.append(outcomes.above(name, slopes[np.isfinite(slopes)], GROWTH))
+        growth = outcomes.above(name, slopes[np.isfinite(slopes)], GROWTH)
+        grows.append(replace(growth, each="round"))
         for parameters, row in part.groupby("parameters"):
             known = row["passes"][np.isfinite(row["passes"])]
-            few.append(outcomes.below(f"{name}, {parameters:,} parameters", known, FEW))
+            cost = outcomes.below(f"{name}, {parameters:,} parameters", known, FEW)
+            few.append(replace(cost, each="round"))
     parts = (
         Part("the saving grows with the number of parameters", tuple(grows), decision.for_every(grows),
              "exponent of the saving over the number of parameters"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,8 +34,10 @@ def judge(study: Study, data: str) -> Evidence:
         name, known = f"depth {depth}", bool(np.isfinite(part[["outputs", *SIDES]]).all(axis=None))
         apart = float(part["difference"].abs().max()) if known else np.nan
         worst = float(part["outputs"].max()) if known else np.nan
-        same.append(outcomes.exactly(name, part["outputs"] <= SAME if known else [], worst))
-        differs.append(outcomes.exactly(name, [apart >= DECADE] if known else [], apart))
+        equal = outcomes.exactly(name, part["outputs"] <= SAME if known else [], worst)
+        same.append(replace(equal, each="pair"))
+        decade = outcomes.exactly(name, [apart >= DECADE] if known else [], apart)
+        differs.append(replace(decade, seeds=len(part), each="pair"))
     parts = (
         Part("the two are one function", tuple(same), decision.for_every(same),
              "largest relative difference of outputs"),

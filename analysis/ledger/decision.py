@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from analysis.ledger.outcomes import LEVEL, Outcome, Word
+from analysis.ledger.outcomes import LEVEL, Outcome, Word, seeds_needed
+
+Side = Literal["for", "against"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Verdict:
         supported: labels of conditions for which it holds beyond doubt.
         refuted: labels of those for which the contrary does.
         open: labels of those that are undecided.
-        needed: seeds that would settle what is open; NaN where nothing is.
+        wanting: of every test that more seeds must settle for the verdict to stand, how far it is from its
+            margin, as in `Outcome`, and by how many tests the rule divides its level.
     """
 
     word: Word
@@ -37,7 +41,12 @@ class Verdict:
     supported: tuple[str, ...]
     refuted: tuple[str, ...]
     open: tuple[str, ...]
-    needed: float = math.nan
+    wanting: tuple[tuple[float, int], ...] = ()
+
+    def needed(self, level: float = LEVEL) -> float:
+        """Return the seeds that settle it at a level, as in `seeds_needed`; NaN where none would."""
+        found = [seeds_needed(distance, level / parts) for distance, parts in self.wanting]
+        return max((one for one in found if not math.isnan(one)), default=math.nan)
 
 
 def for_every(tests: Sequence[Outcome]) -> Verdict:
@@ -51,19 +60,19 @@ def for_every(tests: Sequence[Outcome]) -> Verdict:
     failed = [one for one, p in zip(tests, against, strict=True) if p <= LEVEL]
     if len(passed) == len(tests):
         weakest = max(tests, key=lambda one: one.p_for)
-        return _verdict("supported", weakest, weakest.p_for, tests, passed, [])
+        return _verdict("supported", weakest, weakest.p_for, tests, passed, [], "against")
     if failed:
         place = min(range(len(tests)), key=lambda at: against[at])
         # what holds somewhere is told beside what does not, and so is corrected, too
         corrected = holm([one.p_for for one in tests])
         sure = [one for one, p in zip(tests, corrected, strict=True) if p <= LEVEL]
         if not sure:
-            return _verdict("refuted", tests[place], against[place], tests, sure, failed)
+            return _verdict("refuted", tests[place], against[place], tests, sure, failed, "against")
         # both must be there, what holds and what does not
         p = max(against[place], min(corrected))
-        return _verdict("conditional", tests[place], p, tests, sure, failed)
+        return _verdict("conditional", tests[place], p, tests, sure, failed, "against")
     weakest = max(tests, key=lambda one: one.p_for)
-    return _verdict("inconclusive", weakest, weakest.p_for, tests, passed, [])
+    return _verdict("inconclusive", weakest, weakest.p_for, tests, passed, [], "against")
 
 
 def for_some(tests: Sequence[Outcome]) -> Verdict:
@@ -76,12 +85,12 @@ def for_some(tests: Sequence[Outcome]) -> Verdict:
     failed = [one for one in tests if one.p_against <= LEVEL]
     if passed:
         place = min(range(len(tests)), key=lambda at: corrected[at])
-        return _verdict("supported", tests[place], corrected[place], tests, passed, failed)
+        return _verdict("supported", tests[place], corrected[place], tests, passed, failed, "for")
     if len(failed) == len(tests):
         weakest = max(tests, key=lambda one: one.p_against)
-        return _verdict("refuted", weakest, weakest.p_against, tests, [], failed)
+        return _verdict("refuted", weakest, weakest.p_against, tests, [], failed, "for")
     place = min(range(len(tests)), key=lambda at: corrected[at])
-    return _verdict("inconclusive", tests[place], corrected[place], tests, [], failed)
+    return _verdict("inconclusive", tests[place], corrected[place], tests, [], failed, "for")
 
 
 def opposite(verdict: Verdict) -> Verdict:
@@ -112,10 +121,15 @@ def _verdict(
     tests: Sequence[Outcome],
     passed: Sequence[Outcome],
     failed: Sequence[Outcome],
+    divided: Side,
 ) -> Verdict:
     rest = [one for one in tests if one not in passed and one not in failed]
-    # more of the same seeds settle what is open; a verdict that stands needs none
-    needed = max((one.needed for one in rest), default=math.nan)
+    # where all must come out alike every test wants seeds, else the one that decided
+    alike = word == "inconclusive" or (word == "supported") == (divided == "against")
+    wanting = tuple(
+        (one.distance, len(tests) if _side(one) == divided else 1)
+        for one in (tests if alike else [deciding])
+    )
     return Verdict(
         word,
         deciding,
@@ -123,8 +137,13 @@ def _verdict(
         tuple(one.label for one in passed),
         tuple(one.label for one in failed),
         tuple(one.label for one in rest),
-        needed if word == "inconclusive" else math.nan,
+        wanting,
     )
+
+
+def _side(test: Outcome) -> Side:
+    """Return the side towards which a test leans."""
+    return "for" if test.p_for <= test.p_against else "against"
 
 
 def holm(values: Sequence[float]) -> list[float]:

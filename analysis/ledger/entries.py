@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from analysis.frames import Study
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.decision import holm
 from analysis.ledger.outcomes import LEVEL, Outcome, Word
+from analysis.words import several
 
 FIXED = Path(__file__).parent.parent / "claims" / "rules.json"
 """Hashes of the rules by claim, committed before any result of theirs was seen."""
@@ -32,7 +34,9 @@ class Entry:
         p: of the deciding test, corrected within the family.
         deciding: that test; None without evidence.
         unit: of its estimate.
-        needed: seeds that would settle an inconclusive verdict.
+        level: of the test that it must pass: what Holm's method leaves of 5 % for the undecided claims of its
+            family.
+        needed: seeds that would settle an inconclusive verdict at that level.
         rule: how the rule stands to the one that was fixed, in words.
         missing: what to run where there is no evidence.
         queries: the SQL that found the rows.
@@ -44,6 +48,7 @@ class Entry:
     p: float
     deciding: Outcome | None
     unit: str
+    level: float
     needed: float
     rule: str
     missing: str
@@ -102,8 +107,17 @@ def entries(
             evidence, missing = None, f"{reason}; run {' && '.join(commands(claim))}"
         judged.append((claim, evidence, missing, tuple(dict.fromkeys(study.asked))))
     corrected = _within_families(judged)
+    undecided = Counter(claims()[name].family for name, p in corrected.items() if p > LEVEL)
     return [
-        _entry(claim, evidence, corrected.get(claim.id, math.nan), fixed, missing, queries)
+        _entry(
+            claim,
+            evidence,
+            corrected.get(claim.id, math.nan),
+            LEVEL / max(undecided[claim.family], 1),
+            fixed,
+            missing,
+            queries,
+        )
         for claim, evidence, missing, queries in judged
     ]
 
@@ -123,6 +137,21 @@ def commands(*chosen: Claim, settings: Sequence[str] = ()) -> list[str]:
         return runs
     named = [word for word in settings if word.startswith("name=")] or ["name=ledger"]
     return [*runs, f"python -m study measure {' '.join(tasks)} {shlex.quote(named[-1])}"]
+
+
+def settled_by(entry: Entry) -> str:
+    """Say what would settle an undecided claim; nothing of one that is decided or lacks numbers."""
+    if entry.word != "inconclusive" or entry.deciding is None or math.isnan(entry.needed):
+        return ""
+    if math.isinf(entry.needed):
+        return (
+            "No reasonable number of seeds would settle it: the difference, if there is one, is too small "
+            "to matter."
+        )
+    repeats = several(round(entry.needed), entry.deciding.each)
+    return (
+        f"About {repeats} a condition would settle it with a power of 90 %, were the estimate true."
+    )
 
 
 def deciding_part(evidence: Evidence) -> Part:
@@ -160,24 +189,27 @@ def _entry(
     claim: Claim,
     evidence: Evidence | None,
     corrected: float,
+    level: float,
     fixed: Mapping[str, str],
     missing: str,
     queries: tuple[str, ...],
 ) -> Entry:
     rule = rule_status(claim, fixed)
     if evidence is None:
-        return Entry(claim, None, None, math.nan, None, "", math.nan, rule, missing, queries)
+        return Entry(claim, None, None, math.nan, None, "", level, math.nan, rule, missing, queries)
     part = deciding_part(evidence)
     deciding, p, unit = part.verdict.deciding, part.verdict.p, part.unit
     word: Word = evidence.word
     if word != "inconclusive" and corrected > LEVEL:
         word = "inconclusive"
-    open_parts = [
-        part.verdict.needed for part in evidence.parts if not math.isnan(part.verdict.needed)
-    ]
-    needed = max(open_parts, default=deciding.needed) if word == "inconclusive" else math.nan
+    # what only the correction leaves undecided hangs on the part that decides
+    wanting = [one for one in evidence.parts if one.verdict.word == "inconclusive"] or [part]
+    if word != evidence.word:
+        wanting = [part]
+    found = [one.verdict.needed(level) for one in wanting] if word == "inconclusive" else []
+    needed = max((one for one in found if not math.isnan(one)), default=math.nan)
     return Entry(
-        claim, evidence, word, p if math.isnan(corrected) else corrected, deciding, unit, needed, rule,
+        claim, evidence, word, p if math.isnan(corrected) else corrected, deciding, unit, level, needed, rule,
         missing, queries,
     )  # fmt: skip
 
@@ -186,7 +218,8 @@ def table(judged: Sequence[Entry]) -> pd.DataFrame:
     """Return the ledger as a table, a row a claim.
 
     Columns: ``id, claim, verdict`` (empty where nothing was run), ``test`` (the condition that decided),
-    ``effect, low, high, unit, seeds, networks, p`` (corrected within the family), ``needed_seeds``, ``rule``.
+    ``effect, low, high, unit, seeds, each`` (what every number is of: a seed, a round), ``networks, p``
+    (corrected within the family), ``needed_seeds, rule``.
     """
     rows = []
     for entry in judged:
@@ -202,6 +235,7 @@ def table(judged: Sequence[Entry]) -> pd.DataFrame:
                 "high": test.high if test else math.nan,
                 "unit": entry.unit,
                 "seeds": test.seeds if test else 0,
+                "each": test.each if test else "",
                 "networks": evidence.networks if evidence else 0,
                 "p": entry.p,
                 "needed_seeds": entry.needed,

@@ -38,12 +38,13 @@ class Outcome:
         estimate: what was measured: a mean, a share or a ratio.
         low: lower end of its 95 % interval.
         high: upper end.
-        seeds: how many numbers stand behind it; the unit is the seed.
+        seeds: how many numbers stand behind it: the unit is the seed, or what ``each`` names.
         p_for: of the test whose passing is evidence for the claim.
         p_against: of the one whose passing is evidence against it.
-        needed: seeds with which, were the estimate true, `POWER` of samples would settle it; infinite beyond
-            `MOST_SEEDS`.
+        distance: of the estimate from the margin on its side, in standard deviations over seeds; 0 where
+            there is none to see, NaN where more seeds would tell no more.
         margins: bounds that the estimate was compared with, for the figure.
+        each: what every number is of, where that is no seed: a round, a depth.
     """
 
     label: str
@@ -53,8 +54,9 @@ class Outcome:
     seeds: int
     p_for: float
     p_against: float
-    needed: float = math.nan
+    distance: float = math.nan
     margins: tuple[float, ...] = ()
+    each: str = "seed"
 
     @property
     def verdict(self) -> Word:
@@ -85,9 +87,9 @@ def above(
     estimate, low, high = _interval(numbers, level)
     p_for, p_against = _one_sided(numbers - margin), _one_sided(lower - numbers)
     distance = estimate - margin if estimate > margin else lower - estimate
-    needed = seeds_needed(distance, _std(numbers))
+    apart = _apart(distance, _std(numbers))
     margins = (margin,) if lower == margin else (lower, margin)
-    return Outcome(label, estimate, low, high, len(numbers), p_for, p_against, needed, margins)
+    return Outcome(label, estimate, low, high, len(numbers), p_for, p_against, apart, margins)
 
 
 def below(label: str, values: ArrayLike, margin: float, against: float | None = None) -> Outcome:
@@ -113,10 +115,8 @@ def within(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
     p_for = max(_one_sided(numbers - low), _one_sided(high - numbers))
     p_against = min(1.0, 2 * min(_one_sided(low - numbers), _one_sided(numbers - high)))
     inside = min(estimate - low, high - estimate)
-    needed = seeds_needed(abs(inside), _std(numbers))
-    return Outcome(
-        label, estimate, left, right, len(numbers), p_for, p_against, needed, (low, high)
-    )
+    apart = _apart(abs(inside), _std(numbers))
+    return Outcome(label, estimate, left, right, len(numbers), p_for, p_against, apart, (low, high))
 
 
 def outside(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
@@ -167,7 +167,7 @@ def within_ranked(label: str, values: ArrayLike, low: float, high: float) -> Out
         over,
         p_for=max(over.p_for, under.p_for),
         p_against=min(1.0, 2 * min(over.p_against, under.p_against)),
-        needed=max(over.needed, under.needed),
+        distance=min(over.distance, under.distance),
         margins=(low, high),
     )
 
@@ -188,7 +188,7 @@ def share_above(label: str, hits: Sequence[bool] | np.ndarray, margin: float) ->
         total,
         float(found.pvalue),
         float(other.pvalue),
-        seeds_needed(abs(share - margin), spread),
+        _apart(abs(share - margin), spread),
         (margin,),
     )
 
@@ -212,7 +212,7 @@ def more_often(label: str, wins: Sequence[float] | np.ndarray) -> Outcome:
     signs = np.sign(np.asarray(wins, dtype=float))
     decided = signs[signs != 0]
     if not len(decided):
-        return Outcome(label, 0.5, 0.0, 1.0, len(signs), 1.0, 1.0, math.inf, (0.5,))
+        return Outcome(label, 0.5, 0.0, 1.0, len(signs), 1.0, 1.0, 0.0, (0.5,))
     found = share_above(label, decided > 0, 0.5)
     return replace(found, seeds=len(signs))
 
@@ -265,8 +265,8 @@ def both(label: str, tests: Sequence[Outcome]) -> Outcome:
         deciding = min(tests, key=lambda one: one.p_against)
     else:
         deciding = max(tests, key=lambda one: one.p_for)
-    needed = max((one.needed for one in tests if one.p_for > LEVEL), default=deciding.needed)
-    return replace(deciding, label=label, p_for=p_for, p_against=p_against, needed=needed)
+    distance = min((one.distance for one in tests if one.p_for > LEVEL), default=deciding.distance)
+    return replace(deciding, label=label, p_for=p_for, p_against=p_against, distance=distance)
 
 
 def pseudo_values(statistic: Callable[[np.ndarray], float], values: ArrayLike) -> np.ndarray:
@@ -343,31 +343,43 @@ def all_zero(label: str, sizes: ArrayLike) -> Outcome:
     return replace(found, seeds=len(numbers))
 
 
-def seeds_needed(distance: float, std: float) -> float:
-    """Return how many seeds a one-sided t-test needs to see a distance with `POWER`, infinite beyond reason.
+def seeds_needed(distance: float, level: float = LEVEL) -> float:
+    """Return how many seeds a one-sided t-test needs to see a distance with `POWER`.
 
     Args:
-        distance: from the margin, above 0 or there is nothing to see.
-        std: over seeds.
+        distance: from the margin, in standard deviations over seeds.
+        level: of the test: what corrections leave of `LEVEL`.
+
+    Returns:
+        Infinity beyond `MOST_SEEDS` or without a distance, NaN where that is not known.
     """
-    if not distance > 0 or not math.isfinite(std):
+    if math.isnan(distance):
+        return math.nan
+    if distance <= 0:
         return math.inf
-    if std == 0:
+    if math.isinf(distance):
         return 2.0
-    low, high = 2, 4
-    while _power(high, distance / std) < POWER:
+    low, high = 1, 2
+    while _power(high, distance, level) < POWER:
         low, high = high, 2 * high
         if high > MOST_SEEDS:
             return math.inf
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _power(middle, distance / std) >= POWER else (middle, high)
-    return float(high if _power(low, distance / std) < POWER else low)
+        low, high = (low, middle) if _power(middle, distance, level) >= POWER else (middle, high)
+    return float(high)
 
 
-def _power(seeds: int, effect: float) -> float:
-    quantile = stats.t.ppf(1 - LEVEL, seeds - 1)
+def _power(seeds: int, effect: float, level: float) -> float:
+    quantile = stats.t.ppf(1 - level, seeds - 1)
     return float(stats.nct.sf(quantile, seeds - 1, effect * math.sqrt(seeds)))
+
+
+def _apart(distance: float, std: float) -> float:
+    """Return a distance in standard deviations; 0 where there is none to see."""
+    if not distance > 0 or not math.isfinite(std):
+        return 0.0
+    return distance / std if std else math.inf
 
 
 def _one_sided(numbers: np.ndarray) -> float:

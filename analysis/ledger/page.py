@@ -14,10 +14,18 @@ from analysis.claims import FAMILY_NAMES
 from analysis.frames import Study
 from analysis.ledger import kept
 from analysis.ledger.drawing import VERDICT_COLOURS
-from analysis.ledger.entries import Entry, commands, deciding_part, entries, table
+from analysis.ledger.entries import (
+    Entry,
+    commands,
+    deciding_part,
+    entries,
+    settled_by,
+    table,
+)
 from analysis.ledger.outcomes import WORDS, Outcome, Word
 from analysis.page import PAGE, Writer, replacing, template
 from analysis.provenance import provenance
+from analysis.words import several
 from study.errors import StoreError
 
 PICTURE = 150.0
@@ -189,6 +197,8 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
         rates=rates,
         hangs_on=hangs_on,
         number=number,
+        settled_by=settled_by,
+        several=several,
     )
     (folder / PAGE).write_text(html, encoding="utf-8", newline="\n")
     return judged, again

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.claims import FAMILY_NAMES
+from analysis.ledger.entries import settled_by
 from analysis.ledger.kept import read
 from analysis.readme import write
 
 BEGIN, END = "<!-- ledger: begin (make figures) -->", "<!-- ledger: end -->"
-
-OPEN = "Undecided: the page says how many seeds would settle it."
 
 
 def table(folder: Path) -> str:
@@ -36,7 +35,8 @@ def table(folder: Path) -> str:
         for one in of_family:
             figure = f"[{one.claim.id}]({folder.as_posix()}/figures/{one.claim.id}.png)"
             there = [other["words"].get(one.claim.id) or "not run" for other in again]
-            lesson = one.claim.lessons.get(one.word, OPEN) if one.word else ""
+            lesson = one.claim.lessons.get(one.word, "") if one.word else ""
+            lesson = lesson or f"Undecided. {settled_by(one)}".strip()
             row = [figure, one.claim.sentence, f"**{one.word or 'not run'}**", lesson, *there]
             lines.append(f"| {' | '.join(text.replace('|', '∣') for text in row)} |")
     return "\n".join(lines)

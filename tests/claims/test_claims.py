@@ -75,7 +75,7 @@ def test_a_claim_comes_out_as_its_records_say(name: str, truth: str, tmp_path: P
             assert 0 <= test.p_against <= 1
             assert effect(test) or math.isnan(test.estimate)
             if part.verdict.word == "inconclusive" and test.verdict == "inconclusive":
-                assert math.isnan(part.verdict.needed) or part.verdict.needed >= 2
+                assert math.isnan(part.verdict.needed()) or part.verdict.needed() >= 2
     if truth == "supported":
         # as it is drawn from what is kept
         (tmp_path / "tables").mkdir()

@@ -138,7 +138,7 @@ def test_what_is_not_finite_is_ranked_and_nan_is_on_no_side() -> None:
     assert within_ranked("", lost, -1, 1).verdict == "refuted"
     assert within_ranked("", [0.0] * 9 + [math.inf], -1, 1).verdict == "supported"
     unknown = above_ranked("", [math.nan] * 10, 0)
-    assert (unknown.verdict, unknown.needed) == ("inconclusive", math.inf)
+    assert (unknown.verdict, unknown.distance) == ("inconclusive", 0.0)
     assert above_ranked("", [1.0] * 8 + [math.nan] * 2, 0).p_for == pytest.approx(0.5**8)
     assert above_ranked("", [1.0, math.inf], 0).low == -math.inf
 
@@ -212,7 +212,7 @@ def one(word: str, label: str = "") -> Outcome:
     p_for, p_against = {"supported": (1e-4, 1), "refuted": (1, 1e-4), "inconclusive": (0.4, 0.4)}[
         word
     ]
-    return Outcome(label or word, 0.0, -1.0, 1.0, 10, p_for, p_against, 40.0)
+    return Outcome(label or word, 0.0, -1.0, 1.0, 10, p_for, p_against, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,6 @@ def test_what_tests_come_to(words: list[str], every: str, some: str) -> None:
     verdict = for_every(tests)
     told = {*verdict.supported, *verdict.refuted, *verdict.open}
     assert told <= {test.label for test in tests}
-    assert (verdict.word == "inconclusive") == (verdict.needed == 40.0)
 
 
 def test_a_conditional_verdict_is_as_sure_as_its_weaker_side() -> None:
@@ -272,26 +271,49 @@ def test_parts_together(words: list[str], expected: str) -> None:
     assert together(verdicts) == expected
 
 
-@pytest.mark.parametrize("effect", [0.3, 0.7, 1.5])
-def test_the_seeds_that_are_asked_for_have_the_power_that_is_said(effect: float) -> None:
-    count = int(seeds_needed(effect, 1.0))
+@pytest.mark.parametrize(
+    ("effect", "level"), [(0.3, LEVEL), (0.7, LEVEL), (1.5, LEVEL), (0.7, 0.01)]
+)
+def test_the_seeds_that_are_asked_for_have_the_power_that_is_said(
+    effect: float, level: float
+) -> None:
+    count = int(seeds_needed(effect, level))
     random = np.random.default_rng(0)
     drawn = random.standard_normal((20_000, count)) + effect
     t = drawn.mean(axis=1) / drawn.std(axis=1, ddof=1) * math.sqrt(count)
-    found = float((t > stats.t.ppf(1 - LEVEL, count - 1)).mean())
+    found = float((t > stats.t.ppf(1 - level, count - 1)).mean())
     # four standard errors of a share over 20,000
     assert found > POWER - 4 * math.sqrt(POWER * (1 - POWER) / 20_000)
     if count > 2:
         fewer = drawn[:, :-1]
         t = fewer.mean(axis=1) / fewer.std(axis=1, ddof=1) * math.sqrt(count - 1)
-        less = float((t > stats.t.ppf(1 - LEVEL, count - 2)).mean())
+        less = float((t > stats.t.ppf(1 - level, count - 2)).mean())
         assert less < POWER + 4 * math.sqrt(POWER * (1 - POWER) / 20_000)
 
 
 def test_nothing_to_see_needs_no_number_of_seeds() -> None:
-    assert seeds_needed(0.0, 1.0) == math.inf
-    assert seeds_needed(1e-9, 1.0) == math.inf
-    assert seeds_needed(1.0, 0.0) == 2.0
+    assert seeds_needed(0.0) == math.inf
+    assert seeds_needed(1e-9) == math.inf
+    assert seeds_needed(math.inf) == 2.0
+    assert math.isnan(seeds_needed(math.nan))
+    equal, near = above("", [2.0] * 5, 1.0), above("", [1.0, 3.0], 1.0)
+    assert (equal.distance, near.distance) == (math.inf, pytest.approx(1 / math.sqrt(2)))
+
+
+def test_the_seeds_that_settle_a_verdict_pass_the_levels_that_the_rule_leaves() -> None:
+    leans = Outcome("for", 0, -1, 1, 10, 0.2, 0.8, 0.5)
+    away = Outcome("against", 0, -1, 1, 10, 0.8, 0.2, 0.5)
+    # all must pass, each at the full level; against it one is enough, of three
+    assert for_every([leans] * 3).needed() == seeds_needed(0.5)
+    assert for_every([leans, leans, away]).needed() == seeds_needed(0.5, LEVEL / 3)
+    assert for_some([leans] * 3).needed() == seeds_needed(0.5, LEVEL / 3)
+    assert for_some([away] * 3).needed(0.01) == seeds_needed(0.5, 0.01)
+    # of what passed at 5 % the weakest must pass again at less
+    weak = replace(leans, p_for=0.04, distance=0.7)
+    assert for_every([weak, replace(weak, distance=3.0)]).needed(0.01) == seeds_needed(0.7, 0.01)
+    sure = replace(away, p_against=1e-6, distance=2.0)
+    assert for_every([sure, away]).needed(0.01) == seeds_needed(2.0, 0.005)
+    assert math.isnan(for_every([exactly("", [])]).needed())
 
 
 def test_what_is_unknown_supports_nothing_and_hides_no_counterexample() -> None:

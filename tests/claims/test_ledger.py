@@ -16,14 +16,14 @@ from analysis.__main__ import main
 from analysis.frames import Study
 from analysis.ledger import decision, drawing, entries, kept
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
-from analysis.ledger.outcomes import Outcome
+from analysis.ledger.outcomes import LEVEL, Outcome, seeds_needed
 from analysis.ledger.page import redraw, write_ledger
 from study.errors import StoreError
 from tests.claims import synthetic
 
 
 def outcome(p_for: float, p_against: float = 1.0) -> Outcome:
-    return Outcome("the condition", 1.0, 0.5, 1.5, 10, p_for, p_against, 55.0, (0.0,))
+    return Outcome("the condition", 1.0, 0.5, 1.5, 10, p_for, p_against, 0.4, (0.0,))
 
 
 def claim(name: str, p_for: float, p_against: float = 1.0, absent: bool = False) -> Claim:
@@ -94,6 +94,7 @@ def test_an_undecided_claim_counts_in_the_correction(
     made = {one.claim.id: one for one in entries.entries(study, "mnist1d")}
     assert {name: one.word for name, one in made.items()} == dict.fromkeys(made, "inconclusive")
     assert made["A1"].p == pytest.approx(0.099)
+    assert made["A1"].needed == seeds_needed(0.4, LEVEL / 3)
     text = write_ledger(study, "mnist1d").page.read_text(encoding="utf-8")
     assert "By itself it would be supported" in text
 
@@ -135,7 +136,7 @@ def test_the_page_shows_every_claim_and_runs_nothing(
     Reader().feed(text)
     assert tags.count("section") == 4
     assert tags.count("img") == 3
-    assert "About 55 seeds a condition would settle it" in text
+    assert f"About {seeds_needed(0.4):.0f} seeds a condition would settle it" in text
     assert "run python -m study +experiment=ledger_start" in text
     assert "as fixed before its results were seen" in text
     folder = made.page.parent

@@ -90,7 +90,7 @@ def _sentence(rival: str, tests: list[decision.Outcome], table: pd.DataFrame) ->
     return (
         f"{rival.capitalize()} takes {span(_times(min(ratios)), _times(max(ratios)))} times ReLU's updates to "
         f"the same loss (medians), and AlexNet's {ALEXNET:g} lies in the interval of {holds} of {len(tests)} "
-        f"conditions; {never[0]} times of {len(part)} {rival} never arrives, {never[1]} times ReLU."
+        f"conditions; of {len(part)} times each {rival} never arrives {never[0]}, ReLU {never[1]}."
     )
 
 

@@ -15,7 +15,7 @@ from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import paired, tuned, where
 from analysis.ledger.series import LISTED, TRAINED, average, hidden, only, reference
-from analysis.words import points
+from analysis.words import points, signed
 
 DEPTHS = (2, 8, 32)
 
@@ -60,7 +60,7 @@ def judge(study: Study, data: str) -> Evidence:
     by_label = {test.label: test.estimate for test in fits}
     said = (
         "PReLU's slopes end at "
-        + ", ".join(f"{means[depth]:.2f} (depth {depth})" for depth in DEPTHS)
+        + ", ".join(f"{signed(means[depth], digits=2)} (depth {depth})" for depth in DEPTHS)
         + " on average. Against leaky ReLU with the slope that it starts from it gains "
         + ", ".join(points(by_label[f"against {START:g}, depth {depth}"]) for depth in DEPTHS)
         + " points, against the fixed slope nearest to what it learned "

@@ -17,7 +17,7 @@ from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import linear_level, networks, paired, tuned, where, whole
 from analysis.ledger.series import span
 from analysis.statistics import student_interval
-from analysis.words import points
+from analysis.words import joined, points
 
 ACTIVATIONS, DEPTHS = ("relu", "tanh"), (8, 16)
 
@@ -88,24 +88,36 @@ def judge(study: Study, data: str) -> Evidence:
         )
         + "."
     )
+    calm = [one for one in ACTIVATIONS if not _diverged(every[PLAIN], one)]
+    spared = (
+        f" With {joined(calm)} no network diverges as it is: there is nothing to cure, and a mend can only "
+        "cost."
+        if calm
+        else ""
+    )
     return Evidence(
         tuple(parts),
         pd.concat([whole_map.assign(at="all rates"), *(one.assign(at="best rate") for one in best.values())],
                   ignore_index=True),
         len(whole_map),
-        said,
+        said + spared,
         functools.partial(draw, whole_map, linear_level(study, data, 200)),
         "Test accuracy after 200 steps against learning rate, from a start at which gradients explode "
         f"(fan_in · Var W = 4): mean and 95 % Student interval over {whole_map['seed'].nunique()} seeds; a "
-        "diverged network counts as chance, and a number beside a mark says how many diverged. A mend cures "
-        "if its line is up at the right, where the black one is down; what it adds to a lower rate is how far "
-        "its best point is above the black one's.",
+        "diverged network counts as chance, and a number beside a mark says how many diverged. Where the black "
+        "line falls at the right, a mend cures if its own is up there; where the black one rises to the right "
+        f"nothing explodes.{spared} What a mend adds to a lower rate is how far its best point is above the "
+        "black one's.",
     )  # fmt: skip
 
 
 def _lost(of: pd.DataFrame, activation: str, depth: int) -> np.ndarray:
     here = (of["activation"] == activation) & (of["depth"] == depth) & (of["lr"] == RATES[-1])
     return (of.loc[here, "status"] == "diverged").to_numpy()
+
+
+def _diverged(of: pd.DataFrame, activation: str) -> int:
+    return int(((of["activation"] == activation) & (of["status"] == "diverged")).sum())
 
 
 def _difference(

@@ -15,7 +15,7 @@ from analysis.ledger import decision, outcomes
 from analysis.ledger.claim import Amendment, Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, layers, tuned, where, whole
 from analysis.ledger.series import WIDENED
-from analysis.words import signed
+from analysis.words import joined, share, signed
 
 CLAIMED = ("sigmoid", "tanh")
 
@@ -27,6 +27,9 @@ LAST_STEP = 100
 
 TENTH = -1.0
 """log10 of a tenth."""
+
+LEARNT = 0.01
+"""Accuracy above chance that counts as having learnt."""
 
 
 def judge(study: Study, data: str) -> Evidence:
@@ -70,7 +73,7 @@ def judge(study: Study, data: str) -> Evidence:
             if name in medians.groups
         )
         + f" of what the last does (medians by start and depth); in {int(still.sum())} of {len(found)} "
-        "networks it does not move at all."
+        f"networks it does not move at all.{_stuck(found)}"
     )
     return Evidence(
         tuple(parts),
@@ -84,6 +87,27 @@ def judge(study: Study, data: str) -> Evidence:
         "behind; crosses at the lower edge stand for layers of which in half of the seeds or more no "
         "weight changed (rounding in float32 swallowed the update). ReLU is for comparison. "
         f"{int((found['status'] == 'diverged').sum())} networks diverged.",
+    )
+
+
+def _stuck(found: pd.DataFrame) -> str:
+    """Return sentences on the conditions that learn nothing at their best rate."""
+    means = (
+        found.assign(above=found["score"] - found["chance"])
+        .groupby(["activation", "init", "depth"])["above"]
+        .mean()
+        .groupby("activation")
+    )
+    told = [
+        f"{share(int((one <= LEARNT).sum()), len(one), 'condition')} with {name}"
+        for name, one in means
+        if (one <= LEARNT).any()
+    ]
+    if not told:
+        return ""
+    return (
+        f" At their best rates {joined(told)} stay at chance: there it is said how networks stand still, not "
+        "how they train."
     )
 
 

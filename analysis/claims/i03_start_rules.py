@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import measurements
+from analysis.ledger.series import span
 from analysis.words import joined
 
 SOURCES = {
@@ -39,7 +41,7 @@ def judge(study: Study, data: str) -> Evidence:
             part = table[(table["source"] == source) & (table["rule"] == rule)]
             for row in part.itertuples():
                 label = f"{author}, {row.fan_in} → {row.fan_out}"
-                tests.append(outcomes.settled(label, [row.same], row.size))
+                tests.append(replace(outcomes.settled(label, [row.same], row.size), each="shape"))
         if not tests:
             raise NoEvidence(f"the task start_rules lacks the rules of: {name}")
         parts.append(
@@ -93,9 +95,13 @@ def _told(table: pd.DataFrame, source: str, how: str) -> str:
         right = int((own["same"] == 1).sum())
         words.append(
             f"{name}'s rule is the published one on {right} of {len(own)} shapes (weights "
-            f"{own['size'].min():.2g} to {own['size'].max():.2g} times as large)"
+            f"{span(_times(own['size'].min()), _times(own['size'].max()))} times as large)"
         )
     return f"{how}, {joined(words)}."
+
+
+def _times(size: float) -> str:
+    return f"{float(f'{size:.2g}'):,.10g}"
 
 
 def _drawn(found: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

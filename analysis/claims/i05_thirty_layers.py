@@ -55,6 +55,11 @@ def judge(study: Study, data: str) -> Evidence:
     tests = tuple(_test(every[every["rates"] == name], text) for name, text in PARTS.items())
     verdict = decision.for_every(tests)
     said = " ".join(_told(every[every["rates"] == name], text) for name, text in PARTS.items())
+    if set(every.loc[every["rates"] == "best", "lr"]) == {FIXED}:
+        said += (
+            f" Both starts chose the rate {FIXED:g}: the two choices are the same networks, and the second adds "
+            "nothing to the first."
+        )
     lost = int((every.drop_duplicates("cell")["status"] == "diverged").sum())
     return Evidence(
         (Part("", tests, verdict, "of the seeds arrive more often with He's start"),),

@@ -12,7 +12,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Claim, Evidence, Part
 from analysis.ledger.select import linear_level, paired, tuned, ways, where, whole
-from analysis.words import points, signed
+from analysis.words import joined, points, signed
 
 DEPTHS = (3, 6)
 
@@ -53,7 +53,7 @@ def judge(study: Study, data: str) -> Evidence:
         f"{points(min(one.estimate for one in gains))} to {points(max(one.estimate for one in gains))} "
         "points of test accuracy against drawn starts; at the start they keep "
         f"{signed(min(one.estimate for one in kept), '+', 2)} to "
-        f"{signed(max(one.estimate for one in kept), '+', 2)} decades more of the gradient."
+        f"{signed(max(one.estimate for one in kept), '+', 2)} decades more of the gradient.{unlearnt(found)}"
     )
     return Evidence(
         parts,
@@ -83,6 +83,22 @@ def pretrained(study: Study, data: str) -> pd.DataFrame:
         tuned(study, where(**settings, init=DRAWN)),
     ]
     return whole(pd.concat(sides, ignore_index=True), init=("rbm", *DRAWN), depth=DEPTHS)
+
+
+def unlearnt(found: pd.DataFrame) -> str:
+    """Return a sentence on the depths at which no start learns anything, empty where there is none."""
+    above = found.assign(above=found["score"] - found["chance"])
+    best = above.groupby(["depth", "init"])["above"].mean().groupby("depth").max()
+    stuck = [f"depth {depth}" for depth in best.index[best <= POINT]]
+    if not stuck:
+        return ""
+    reached = 100 * float(
+        found.groupby(["depth", "init"])["score"].mean()[best.index[best <= POINT]].max()
+    )
+    return (
+        f" At {joined(stuck)} no start trains: the best mean is {reached:.1f} % (chance "
+        f"{100 * found['chance'].iloc[0]:.0f} %), so that accuracy compares nothing there."
+    )
 
 
 def _figure(found: pd.DataFrame, linear: float) -> Figure:
@@ -141,6 +157,7 @@ CLAIM = Claim(
         "themselves learn next to nothing, since these vary too little; here they are shown binary samples "
         "of them, drawn anew each epoch, for ten epochs at scikit-learn's other defaults, which are not "
         "tuned. All 4,000 samples have labels, whereas pre-training pays most where labels are few; 200 "
-        "updates of fine-tuning."
+        "updates of fine-tuning at rates up to 1: a depth at which no start trains in that time compares "
+        "nothing, and deeper networks, for which pre-training is said to matter, are not trained here."
     ),
 )

@@ -209,11 +209,12 @@ CLAIM = Claim(
     ),
     judge=judge,
     lessons={
-        "supported": "Activation and start each decide much of what a deep network learns.",
-        "conditional": "Activation and start do not both decide much of what a deep network learns, at every "
-        "depth.",
-        "refuted": "Neither the activation nor the start decides much of what a deep network learns at every "
-        "depth.",
+        "supported": "Activation and start each account for more than a tenth of how the accuracy of deep networks varies, "
+        "at both depths.",
+        "conditional": "Activation and start do not both account for more than a tenth of how the accuracy of deep "
+        "networks varies, at every depth.",
+        "refuted": "Neither the activation nor the start accounts for more than a tenth of how the accuracy of "
+        "deep networks varies, at every depth.",
     },
     limits=(
         "Shares depend on which levels are compared: these starts are ordinary ones of today, of which "

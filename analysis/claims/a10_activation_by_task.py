@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from analysis import layout, style
 from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
-from analysis.ledger.claim import Amendment, Claim, Evidence, Part
+from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
 from analysis.ledger.select import tuned, where
 from analysis.ledger.series import only
 from analysis.statistics import student_interval
@@ -42,6 +42,11 @@ def judge(study: Study, data: str) -> Evidence:
         {"subject": "data"},
         ("subject", "activation", "init", "depth"),
     )  # fmt: skip
+    lacking = [task for task in TASKS if task not in set(found["subject"])]
+    if lacking:
+        raise NoEvidence(
+            f"it compares four data sets with each other, and the study lacks {joined(lacking)}"
+        )
     # as a network that diverged: worse than the mean of all is not worse than nothing
     found["score"] = found["score"].clip(lower=0.0)
     scores = found.groupby(["depth", "subject", "seed", "activation"])["score"].mean().unstack()

@@ -90,8 +90,8 @@ def judge(study: Study, data: str) -> Evidence:
     )
     calm = [one for one in ACTIVATIONS if not _diverged(every[PLAIN], one)]
     spared = (
-        f" With {joined(calm)} no network diverges as it is: there is nothing to cure, and a mend can only "
-        "cost."
+        f" With {joined(calm)} no network diverges as it is: there is no divergence to cure, only "
+        "accuracy to win or lose."
         if calm
         else ""
     )
@@ -106,7 +106,7 @@ def judge(study: Study, data: str) -> Evidence:
         f"(fan_in · Var W = 4): mean and 95 % Student interval over {whole_map['seed'].nunique()} seeds; a "
         "diverged network counts as chance, and a number beside a mark says how many diverged. Where the black "
         "line falls at the right, a mend cures if its own is up there; where the black one rises to the right "
-        f"nothing explodes.{spared} What a mend adds to a lower rate is how far its best point is above the "
+        f"training does not explode.{spared} What a mend adds to a lower rate is how far its best point is above the "
         "black one's.",
     )  # fmt: skip
 

@@ -78,8 +78,8 @@ def judge(study: Study, data: str) -> Evidence:
     )
     if all(_of(found, depth, 0.0)["trained"].mean() < MOST for depth in DEPTHS[1:]):
         said += (
-            " So this start does not train most networks of these depths without decay either: what the first "
-            "part weighs is that more than what decay does."
+            " This start does not train most networks of these depths without decay either, and that, more than "
+            "the decay, is what is weighed here."
         )
     return Evidence(
         parts,

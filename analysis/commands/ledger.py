@@ -110,10 +110,7 @@ def run(words: Sequence[str]) -> int:
         shown = f"  ({effect(entry.deciding)} {entry.unit})" if entry.deciding else ""
         print(f"{entry.claim.id:4} {word:13} {entry.claim.sentence}{shown}")
     for repeated in made.again:
-        stand, of = repeated.standing(made.entries)
-        print(f"On {repeated.name} {stand} of {of} verdicts stand.")
-        for name, was, now in repeated.changed(made.entries):
-            print(f"  {name}: {was}, there {now}")
+        print("\n  ".join(repeated.told(made.entries)))
     for entry in made.entries:
         if entry.missing:
             print(f"Note: {entry.claim.id} was not judged: {entry.missing}.")

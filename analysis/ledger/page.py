@@ -13,6 +13,7 @@ from analysis import style
 from analysis.claims import FAMILY_NAMES
 from analysis.frames import Study
 from analysis.ledger import kept
+from analysis.ledger.again import Again
 from analysis.ledger.drawing import VERDICT_COLOURS
 from analysis.ledger.entries import (
     Entry,
@@ -22,7 +23,7 @@ from analysis.ledger.entries import (
     settled_by,
     table,
 )
-from analysis.ledger.outcomes import WORDS, Outcome, Word
+from analysis.ledger.outcomes import WORDS, Outcome
 from analysis.page import PAGE, Writer, replacing, template
 from analysis.provenance import provenance
 from analysis.words import several
@@ -30,32 +31,6 @@ from study.errors import StoreError
 
 PICTURE = 150.0
 """Width of the small picture of an effect in pixels."""
-
-
-@dataclass(frozen=True)
-class Again:
-    """The same claims judged on other networks.
-
-    Attributes:
-        name: of the study and its data set.
-        words: verdict by claim; None where it was not run.
-    """
-
-    name: str
-    words: dict[str, Word | None]
-
-    def changed(self, judged: Sequence[Entry]) -> list[tuple[str, str, str]]:
-        """Return claim, verdict and verdict there of those that came out in another way."""
-        return [
-            (one.claim.id, one.word, there)
-            for one in judged
-            if one.word and (there := self.words.get(one.claim.id)) and there != one.word
-        ]
-
-    def standing(self, judged: Sequence[Entry]) -> tuple[int, int]:
-        """Return how many verdicts came out the same, and of how many that have one on both sides."""
-        both = [one for one in judged if one.word and self.words.get(one.claim.id)]
-        return len(both) - len(self.changed(judged)), len(both)
 
 
 @dataclass(frozen=True)
@@ -118,16 +93,13 @@ def write_ledger(
             f"{judged[0].claim.id} needs {' && '.join(commands(judged[0].claim))}."
         )
     again = [
-        Again(
-            f"{other.name} ({name})",
-            {one.claim.id: one.word for one in entries(other, name, only, tell)},
-        )
+        Again.of(f"{other.name} ({name})", entries(other, name, only, tell))
         for other, name in others
     ]
     said = {
         "name": study.name,
         "data": data,
-        "again": [{"name": one.name, "words": one.words} for one in again],
+        "again": [one.kept() for one in again],
         "provenance": provenance(study),
     }
     with replacing(study.folder / "ledger", "ledger") as folder:
@@ -167,7 +139,7 @@ def redraw(source: Path, place: Path) -> Ledger:
 def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
     """Draw figures and page from what is kept in a folder."""
     judged, said = kept.read(folder)
-    again = [Again(one["name"], one["words"]) for one in said["again"]]
+    again = [Again(**one) for one in said["again"]]
     images = {}
     for entry in judged:
         if entry.evidence is None:
@@ -187,6 +159,7 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
         families=[(name, found) for name, found in families if found],
         counts={word: sum(one.word == word for one in judged) for word in WORDS},
         again=again,
+        judged=judged,
         missing=sum(one.word is None for one in judged),
         colours=VERDICT_COLOURS,
         images=images,

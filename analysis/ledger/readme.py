@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.claims import FAMILY_NAMES
+from analysis.ledger.again import Again
 from analysis.ledger.entries import settled_by
 from analysis.ledger.kept import read
 from analysis.readme import write
@@ -16,7 +17,7 @@ BEGIN, END = "<!-- ledger: begin (make figures) -->", "<!-- ledger: end -->"
 
 
 def table(folder: Path) -> str:
-    """Return a Markdown table of a kept ledger: claim, verdict, lesson, and the verdict on other networks.
+    """Return a Markdown table of a kept ledger: claim, verdict, lesson, and what stands on other networks.
 
     Args:
         folder: of the ledger.
@@ -25,8 +26,8 @@ def table(folder: Path) -> str:
         StoreError: there is no ledger in it.
     """
     judged, said = read(folder)
-    again = said["again"]
-    heads = ["", "claim", "verdict", "what to take from it", *(one["name"] for one in again)]
+    again = [Again(**one) for one in said["again"]]
+    heads = ["", "claim", "verdict", "what to take from it", *(one.name for one in again)]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for family, name in FAMILY_NAMES.items():
         of_family = [one for one in judged if one.claim.family == family]
@@ -34,11 +35,13 @@ def table(folder: Path) -> str:
             lines.append(f"| | **{name}** |{' |' * (len(heads) - 2)}")
         for one in of_family:
             figure = f"[{one.claim.id}]({folder.as_posix()}/figures/{one.claim.id}.png)"
-            there = [other["words"].get(one.claim.id) or "not run" for other in again]
+            there = [other.words.get(one.claim.id) or "not run" for other in again]
             lesson = one.claim.lessons.get(one.word, "") if one.word else ""
             lesson = lesson or f"Undecided. {settled_by(one)}".strip()
             row = [figure, one.claim.sentence, f"**{one.word or 'not run'}**", lesson, *there]
             lines.append(f"| {' | '.join(text.replace('|', '∣') for text in row)} |")
+    if again:
+        lines += ["", *(f"- {' '.join(other.told(judged))}" for other in again)]
     return "\n".join(lines)
 
 

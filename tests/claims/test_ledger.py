@@ -14,7 +14,8 @@ import pytest
 from analysis import claims as registered
 from analysis.__main__ import main
 from analysis.frames import Study
-from analysis.ledger import decision, drawing, entries, kept
+from analysis.ledger import decision, drawing, entries, kept, readme
+from analysis.ledger.again import Again
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
 from analysis.ledger.outcomes import LEVEL, Outcome, seeds_needed
 from analysis.ledger.page import redraw, write_ledger
@@ -182,6 +183,24 @@ def test_a_verdict_that_changes_on_other_networks_is_told(
     assert again.name == "other (digits)"
     assert again.changed(made.entries) == [("G1", "supported", "refuted")]
     assert again.standing(made.entries) == (1, 2)
+    told = "On other (digits) 1 of 2 verdicts stand; one does not: G1 (supported, there refuted)."
+    assert again.told(made.entries) == [told]
+    assert told in made.page.read_text(encoding="utf-8")
+    assert f"- {told}" in readme.table(made.page.parent)
+
+
+def test_what_could_not_be_judged_elsewhere_is_told_with_its_reason(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, claim("G1", 1e-5), dataclasses.replace(claim("G2", 1e-5), experiments=()))
+    [one, two] = entries.entries(study, "mnist1d")
+    lost = dataclasses.replace(one, word=None, missing="it takes four data sets; run python -m x")
+    again = Again.of("other (digits)", [lost, two])
+    assert again.told([one, two]) == [
+        "On other (digits) 1 of 1 verdicts stand.",
+        "G2 rests on no trained network and no data set: there the same measurement was made once more.",
+        "G1 was not run there (it takes four data sets), which says nothing for or against it.",
+    ]
 
 
 def test_a_ledger_without_any_evidence_is_refused_and_leaves_nothing(

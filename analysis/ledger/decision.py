@@ -32,7 +32,7 @@ class Verdict:
         refuted: labels of those for which the contrary does.
         open: labels of those that are undecided.
         wanting: of every test that more seeds must settle for the verdict to stand, how far it is from its
-            margin, as in `Outcome`, and by how many tests the rule divides its level.
+            margin and from a second one, as in `Outcome`, and by how many tests the rule divides its level.
     """
 
     word: Word
@@ -41,11 +41,11 @@ class Verdict:
     supported: tuple[str, ...]
     refuted: tuple[str, ...]
     open: tuple[str, ...]
-    wanting: tuple[tuple[float, int], ...] = ()
+    wanting: tuple[tuple[float, float, int], ...] = ()
 
     def needed(self, level: float = LEVEL) -> float:
         """Return the seeds that settle it at a level, as in `seeds_needed`; NaN where none would."""
-        found = [seeds_needed(distance, level / parts) for distance, parts in self.wanting]
+        found = [seeds_needed(near, level / parts, far) for near, far, parts in self.wanting]
         return max((one for one in found if not math.isnan(one)), default=math.nan)
 
 
@@ -127,7 +127,7 @@ def _verdict(
     # where all must come out alike every test wants seeds, else the one that decided
     alike = word == "inconclusive" or (word == "supported") == (divided == "against")
     wanting = tuple(
-        (one.distance, len(tests) if _side(one) == divided else 1)
+        (one.distance, one.far, len(tests) if _side(one) == divided else 1)
         for one in (tests if alike else [deciding])
     )
     return Verdict(

@@ -193,7 +193,7 @@ def _named(place: str) -> Any:
 def _part(found: dict[str, Any]) -> Part:
     verdict = found["verdict"]
     verdict |= {key: tuple(verdict[key]) for key in ("supported", "refuted", "open")}
-    verdict["wanting"] = tuple((distance, parts) for distance, parts in verdict["wanting"])
+    verdict["wanting"] = tuple(tuple(one) for one in verdict["wanting"])
     verdict["deciding"] = _outcome(verdict["deciding"])
     tests = tuple(_outcome(one) for one in found["tests"])
     return Part(found["name"], tests, Verdict(**verdict), found["unit"])

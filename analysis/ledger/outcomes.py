@@ -44,6 +44,7 @@ class Outcome:
         distance: of the estimate from the margin on its side, in standard deviations over seeds; 0 where
             there is none to see, NaN where more seeds would tell no more.
         margins: bounds that the estimate was compared with, for the figure.
+        far: distance from a second margin that must be excluded, too, infinite where there is none.
         each: what every number is of, where that is no seed: a round, a depth.
     """
 
@@ -56,6 +57,7 @@ class Outcome:
     p_against: float
     distance: float = math.nan
     margins: tuple[float, ...] = ()
+    far: float = math.inf
     each: str = "seed"
 
     @property
@@ -114,9 +116,12 @@ def within(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
     estimate, left, right = _interval(numbers, 0.95)
     p_for = max(_one_sided(numbers - low), _one_sided(high - numbers))
     p_against = min(1.0, 2 * min(_one_sided(low - numbers), _one_sided(numbers - high)))
-    inside = min(estimate - low, high - estimate)
-    apart = _apart(abs(inside), _std(numbers))
-    return Outcome(label, estimate, left, right, len(numbers), p_for, p_against, apart, (low, high))
+    near, far = sorted((estimate - low, high - estimate))
+    apart = _apart(abs(near), _std(numbers))
+    beyond = _apart(far, _std(numbers)) if near > 0 else math.inf
+    return Outcome(
+        label, estimate, left, right, len(numbers), p_for, p_against, apart, (low, high), beyond
+    )
 
 
 def outside(label: str, values: ArrayLike, low: float, high: float) -> Outcome:
@@ -343,12 +348,13 @@ def all_zero(label: str, sizes: ArrayLike) -> Outcome:
     return replace(found, seeds=len(numbers))
 
 
-def seeds_needed(distance: float, level: float = LEVEL) -> float:
+def seeds_needed(distance: float, level: float = LEVEL, far: float = math.inf) -> float:
     """Return how many seeds a one-sided t-test needs to see a distance with `POWER`.
 
     Args:
         distance: from the margin, in standard deviations over seeds.
         level: of the test: what corrections leave of `LEVEL`.
+        far: distance from a second margin, on the other side: two tests must then pass.
 
     Returns:
         Infinity beyond `MOST_SEEDS` or without a distance, NaN where that is not known.
@@ -360,19 +366,27 @@ def seeds_needed(distance: float, level: float = LEVEL) -> float:
     if math.isinf(distance):
         return 2.0
     low, high = 1, 2
-    while _power(high, distance, level) < POWER:
+    while _power(high, distance, far, level) < POWER:
         low, high = high, 2 * high
         if high > MOST_SEEDS:
             return math.inf
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _power(middle, distance, level) >= POWER else (middle, high)
+        low, high = (
+            (low, middle) if _power(middle, distance, far, level) >= POWER else (middle, high)
+        )
     return float(high)
 
 
-def _power(seeds: int, effect: float, level: float) -> float:
+def _power(seeds: int, near: float, far: float, level: float) -> float:
+    """Return with which probability a test passes, or both of two (at least: by Bonferroni's inequality)."""
     quantile = stats.t.ppf(1 - level, seeds - 1)
-    return float(stats.nct.sf(quantile, seeds - 1, effect * math.sqrt(seeds)))
+    missed = [
+        float(stats.nct.cdf(quantile, seeds - 1, effect * math.sqrt(seeds)))
+        for effect in (near, far)
+        if math.isfinite(effect)
+    ]
+    return 1 - sum(missed)
 
 
 def _apart(distance: float, std: float) -> float:

@@ -29,6 +29,9 @@ from analysis.provenance import provenance
 from analysis.words import several
 from study.errors import StoreError
 
+LEARNT = 0.01
+"""Score above chance, at the best rate, from which a condition counts as having learnt."""
+
 PICTURE = 150.0
 """Width of the small picture of an effect in pixels."""
 
@@ -178,16 +181,26 @@ def _render(folder: Path) -> tuple[list[Entry], list[Again]]:
 
 
 def rates(entry: Entry) -> str:
-    """Say for how many conditions the rate chosen is at an end of those tried; nothing if for none."""
+    """Say for how many conditions the rate chosen is at an end of those tried; nothing if for none.
+
+    Of conditions that learn nothing at any rate the best one is a matter of chance: they are counted apart.
+    """
     table = None if entry.evidence is None else entry.evidence.table
     if table is None or not {"rated", "place"} <= set(table.columns):
         return ""
-    chosen = table.dropna(subset=["rated"]).drop_duplicates("rated")["place"]
-    ends = [(end, int((chosen == end).sum())) for end in ("largest", "smallest")]
+    rated = table.dropna(subset=["rated"])
+    rated = rated.assign(above=rated["score"] - rated["chance"]).groupby("rated")
+    chosen = rated.agg(place=("place", "first"), above=("above", "mean"))
+    ends = [(end, int((chosen["place"] == end).sum())) for end in ("largest", "smallest")]
     told = " and ".join(f"the {end} for {count}" for end, count in ends if count)
     if not told:
         return ""
-    return f"The best of the rates tried is {told} of {len(chosen)} conditions: a better one may lie beyond."
+    idle = int(((chosen["place"] != "between") & (chosen["above"] <= LEARNT)).sum())
+    return (
+        f"The best of the rates tried is {told} of {len(chosen)} conditions"
+        + (f" ({idle} of these learn nothing at any rate)" if idle else "")
+        + ": a better one may lie beyond."
+    )
 
 
 def picture(entry: Entry) -> Picture | None:

@@ -300,6 +300,21 @@ def test_nothing_to_see_needs_no_number_of_seeds() -> None:
     assert (equal.distance, near.distance) == (math.inf, pytest.approx(1 / math.sqrt(2)))
 
 
+def test_the_seeds_for_no_difference_have_the_power_for_both_of_its_tests() -> None:
+    values = np.linspace(-1, 1, 9) / np.linspace(-1, 1, 9).std(ddof=1)
+    found = within("", values, -0.7, 0.7)
+    assert (found.distance, found.far) == (pytest.approx(0.7), pytest.approx(0.7))
+    count = int(for_every([found]).needed())
+    assert count > seeds_needed(0.7)
+    random = np.random.default_rng(0)
+    drawn = random.standard_normal((20_000, count))
+    half = stats.t.ppf(1 - LEVEL, count - 1) * drawn.std(axis=1, ddof=1) / math.sqrt(count)
+    share = float((np.abs(drawn.mean(axis=1)) + half < 0.7).mean())
+    assert share > POWER - 4 * math.sqrt(POWER * (1 - POWER) / 20_000)
+    # beyond a margin one test is enough
+    assert within("", values + 3, -0.7, 0.7).far == math.inf
+
+
 def test_the_seeds_that_settle_a_verdict_pass_the_levels_that_the_rule_leaves() -> None:
     leans = Outcome("for", 0, -1, 1, 10, 0.2, 0.8, 0.5)
     away = Outcome("against", 0, -1, 1, 10, 0.8, 0.2, 0.5)

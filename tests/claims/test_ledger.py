@@ -18,7 +18,7 @@ from analysis.ledger import decision, drawing, entries, kept, readme
 from analysis.ledger.again import Again
 from analysis.ledger.claim import Amendment, Claim, Evidence, NoEvidence, Part
 from analysis.ledger.outcomes import LEVEL, Outcome, seeds_needed
-from analysis.ledger.page import redraw, write_ledger
+from analysis.ledger.page import rates, redraw, write_ledger
 from study.errors import StoreError
 from tests.claims import synthetic
 
@@ -226,6 +226,26 @@ def test_a_rule_that_changed_shows_as_changed_with_its_reason() -> None:
     assert "without a reason" in entries.rule_status(later, {"G1": "0123456789ab"})
     assert dataclasses.replace(one, rule=one.rule + " ").rule_hash != one.rule_hash
     assert dataclasses.replace(one, quantity="Another.").rule_hash != one.rule_hash
+
+
+def test_rates_at_an_end_of_their_list_are_counted_and_those_of_idle_networks_apart(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, claim("G1", 1e-5))
+    [entry] = entries.entries(study, "mnist1d")
+    table = pd.DataFrame(
+        {
+            "rated": ["a", "a", "b", "c", "d"],
+            "place": ["largest", "largest", "largest", "smallest", "between"],
+            "score": [0.4, 0.5, 0.1, 0.3, 0.1],
+            "chance": 0.1,
+        }
+    )
+    told = dataclasses.replace(entry, evidence=dataclasses.replace(entry.evidence, table=table))
+    assert rates(told).startswith(
+        "The best of the rates tried is the largest for 2 and the smallest for 1 of 4 conditions (1 of these"
+    )
+    assert rates(entry) == ""
 
 
 def test_a_changed_rule_has_its_reason_beside_the_verdict(

@@ -161,3 +161,22 @@ def test_a_linear_model_is_drawn_where_there_is_one(tmp_path: Path) -> None:
     assert found.word == "supported"
     assert "linear" not in found.said
     assert found.draw()
+
+
+def test_what_explodes_nowhere_is_said_to_need_no_cure(tmp_path: Path) -> None:
+    found = judged("G4", *supporting("G4"), tmp_path)
+    assert "With tanh no network diverges as it is" in found.said
+    assert "With tanh no network diverges as it is" in found.caption
+
+
+def test_conditions_that_stay_at_chance_are_counted(tmp_path: Path) -> None:
+    networks, measured = supporting("G9")
+    assert "stay at chance" not in judged("G9", networks, measured, tmp_path / "one").said
+    idle = [
+        dataclasses.replace(one, scores={**one.scores, "final_test_accuracy": 0.1})
+        if one.settings["activation"] == "sigmoid"
+        else one
+        for one in networks
+    ]
+    said = judged("G9", idle, measured, tmp_path / "two").said
+    assert "all 8 conditions with sigmoid stay at chance" in said

@@ -246,3 +246,33 @@ def test_shares_of_variance_are_those_that_are_put_in() -> None:
     drawn = [shares(random.standard_normal((10, 3, 4))) for _ in range(500)]
     # without bias where nothing is there
     assert np.mean(drawn, axis=0) == pytest.approx([0.0, 0.0, 0.0], abs=0.01)
+
+
+def test_what_came_out_says_at_which_depth_no_start_trains(tmp_path: Path) -> None:
+    for name in ("I6", "I7"):
+        networks, measured = cases_i.CASES[name]("supported"), []
+        if isinstance(networks, tuple):
+            networks, measured = networks
+        assert "no start trains" not in judged(name, tmp_path / name, networks, measured).said
+        # at depth 6 all guess
+        idle = [
+            replace(one, scores={**one.scores, "final_test_accuracy": 0.1})
+            if one.settings["depth"] == 6
+            else one
+            for one in networks
+        ]
+        said = judged(name, tmp_path / f"{name} idle", idle, measured).said
+        assert "At depth 6 no start trains: the best mean is 10.0 % (chance 10 %)" in said
+
+
+def test_two_choices_of_one_rate_are_said_to_be_one(tmp_path: Path) -> None:
+    networks = cases_i.i5("supported")
+    assert "the same networks" not in judged("I5", tmp_path / "two", networks).said
+    one_rate = [
+        replace(one, scores=dict.fromkeys(one.scores, 0.5))
+        if one.settings["optim"]["lr"] == 0.03
+        else one
+        for one in networks
+    ]
+    said = judged("I5", tmp_path / "one", one_rate).said
+    assert "Both starts chose the rate 0.03: the two choices are the same networks" in said

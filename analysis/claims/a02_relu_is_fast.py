@@ -134,7 +134,8 @@ CLAIM = Claim(
         "refuted": "ReLU is not several times as fast as sigmoid: nowhere beyond doubt four times, somewhere less than twice.",
     },
     limits=(
-        "One library on one machine, one thread on a CPU; rounds on one machine are no sample of machines. The "
+        "One library on one machine, one thread on a CPU; rounds on one machine are no sample of machines, and "
+        "other work on it widens the intervals. The "
         "time of a whole network is mostly that of its matrix products, which are the same for both."
     ),
 )  # fmt: skip

@@ -193,6 +193,6 @@ CLAIM = Claim(
     },
     limits=(
         "The forward passes of the perturbation are counted, not run. The unit is the round of timing on one "
-        "machine; a round is no seed."
+        "machine; a round is no seed, and other work on the machine widens the intervals of times, not of FLOPs."
     ),
 )

@@ -67,6 +67,12 @@ class Again:
                 f"{joined(lone)} {verb(len(lone), 'rests', 'rest')} on no trained network and no data set: "
                 "there the same measurement was made once more."
             )
+        other = [name for name, *_ in self.changed(judged) if name in lone]
+        if other:
+            said.append(
+                f"That {joined(other)} came out in another way is by the times measured, which other work on "
+                "the machine changes, and not by the data."
+            )
         known = {one.claim.id for one in judged if one.word}
         said += [
             f"{name} was not run there ({reason}), which says nothing for or against it."

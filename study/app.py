@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -18,11 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from study.cli_errors import explain_value_error, leave, parse_arguments
-from study.errors import SettingError, StudyError, nearest, printable
+from study.errors import SettingError, StudyError, printable
 from study.extensions import split_arguments
-
-if TYPE_CHECKING:
-    from study.sweep import Running
+from study.running import running_of
 
 # beside this package, so that the command works from any folder
 CONF = str(Path(__file__).resolve().parent.parent / "conf")
@@ -111,60 +108,6 @@ class StudyTask:
         if not running.dry_run:  # what failed in an earlier run has not failed now
             self.failed += sum(summary["failed"] for summary in summaries)
         return summaries
-
-
-NUMBERS = {
-    "workers": ("a whole number of at least 1", 1),
-    "pack_size": ("a whole number of at least 1", 1),
-    "checkpoint_s": ("a number of seconds, 0 or more", 0),
-    "lease_s": ("a number of seconds, 1 or more", 1),
-}
-"""Settings of the launcher that are numbers: what is allowed, and the least."""
-
-
-def running_of(launcher: Mapping[str, Any]) -> Running:
-    """Return how a sweep is run by the launcher's settings; those not given are as by default.
-
-    Raises:
-        SettingError: one of them is not allowed.
-    """
-    from study import cluster, execution
-    from study.sweep import Running
-
-    given = {key: value for key, value in launcher.items() if value is not None}
-    for key, (allowed, least) in NUMBERS.items():
-        if key in given and not least <= given[key] < math.inf:
-            raise SettingError(
-                f"cannot use hydra.launcher.{key}={given[key]}: it must be {allowed}."
-            )
-    executors = (*execution.EXECUTORS, *cluster.EXECUTORS)
-    executor = given.get("executor")
-    if executor is not None and executor not in executors:
-        raise SettingError(
-            f"cannot use hydra.launcher.executor={executor}: allowed are {', '.join(executors)}"
-            f"{nearest(str(executor), executors)}."
-        )
-    slurm = given.pop("slurm", {})
-    asked = {key: value for key, value in dict(slurm).items() if value is not None}
-    jobs = cluster.Jobs(
-        executor or "", given.pop("jobs", None), given.pop("wait", True), plain(asked)
-    )
-    if executor in cluster.EXECUTORS:
-        cluster.check(jobs)
-        return Running(**given, jobs=jobs)
-    if jobs != cluster.Jobs(executor or ""):
-        raise SettingError(
-            "cannot use hydra.launcher.jobs, wait or slurm here: they are for hydra.launcher.executor="
-            f"{' and '.join(cluster.EXECUTORS)}."
-        )
-    return Running(**given)
-
-
-def plain(value: Any) -> Any:
-    """Return a part of a configuration as plain dictionaries and lists."""
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True)
-    return {key: plain(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def default_notice(condition: Mapping[str, Any]) -> str:

@@ -10,33 +10,27 @@ what it was at, which another takes over once its lease has run out.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from study import extensions, files
-from study.errors import SettingError, StudyError
+from study.errors import StudyError
 from study.execution import Room, cores, run_packs
 from study.isolation import Lost, Message, Progress
 from study.packing import Pack, packs_of_plan
+from study.running import MOST_JOBS, Jobs, minutes
 from study.store import Store, naming
-
-EXECUTORS = ("submitit_local", "slurm")
-"""Executors that run packs in jobs of their own."""
 
 JOBS = 4
 """How many jobs are submitted unless told otherwise."""
-
-MOST_JOBS = 1000
-"""Of one submission: a SLURM takes arrays of 1,000 unless it was told to take larger ones."""
 
 POLL_S = 1.0
 """How often commits are counted."""
@@ -62,23 +56,6 @@ MINUTES = 60
 
 LOCAL_MINUTES = 60 * 24 * 365
 """A local job has no time limit; submitit's would be two minutes."""
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """How packs are submitted.
-
-    Attributes:
-        executor: one of `EXECUTORS`.
-        jobs: how many; None: `JOBS`, and never more than packs.
-        wait: whether to wait for the end; else what comes out is collected later.
-        slurm: options of ``sbatch`` by the names that submitit gives them.
-    """
-
-    executor: str
-    jobs: int | None = None
-    wait: bool = True
-    slurm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,66 +132,6 @@ def _work(store: Store, path: Path, workers: int | None) -> int:
 
         run_packs(packs, room, tell)
     return len(packs)
-
-
-def check(jobs: Jobs) -> None:
-    """Refuse settings that cannot be used, before anything is written.
-
-    Raises:
-        SettingError: the executor cannot be had here, or a setting is not allowed.
-    """
-    if jobs.jobs is not None and not 1 <= jobs.jobs <= MOST_JOBS:
-        raise SettingError(
-            f"cannot use hydra.launcher.jobs={jobs.jobs}: it must be a whole number from 1 to "
-            f"{MOST_JOBS:,}."
-        )
-    minutes(jobs.slurm.get("time"))
-    try:
-        import submitit  # noqa: F401
-    except ModuleNotFoundError:
-        raise SettingError(
-            f"cannot use hydra.launcher.executor={jobs.executor}: the package submitit is not "
-            "installed; install this program with the extra [slurm]."
-        ) from None
-    if jobs.executor == "slurm" and not _found("sbatch"):
-        raise SettingError(
-            "cannot use hydra.launcher.executor=slurm: there is no program sbatch here; run this on a "
-            "machine from which jobs are submitted."
-        )
-
-
-def _found(program: str) -> bool:
-    import shutil
-
-    return shutil.which(program) is not None
-
-
-def minutes(text: Any) -> int | None:
-    """Return a time limit in minutes: a number of them, or ``hours:minutes:seconds``, or ``days-hours…``.
-
-    Raises:
-        SettingError: it is none.
-    """
-    if text is None:
-        return None
-    days, dash, rest = str(text).rpartition("-")
-    parts = rest.split(":")
-    numbers = [*([days] if dash else []), *parts]
-    if not all(part.isdecimal() for part in numbers) or len(parts) > 3:
-        raise SettingError(
-            f"cannot use hydra.launcher.slurm.time={text}: it must be minutes, or hours:minutes:seconds, "
-            "or days-hours:minutes:seconds in quotes."
-        )
-    if dash:
-        hours, *others = (int(part) for part in parts)
-        total = int(days) * 1440 + hours * 60 + sum(n / 60**k for k, n in enumerate(others))
-    elif len(parts) == 3:
-        total = int(parts[0]) * 60 + int(parts[1]) + int(parts[2]) / 60
-    else:
-        total = int(parts[0]) + (int(parts[1]) / 60 if len(parts) == 2 else 0)
-    if total <= 0:
-        raise SettingError(f"cannot use hydra.launcher.slurm.time={text}: it must be more than 0.")
-    return max(1, -int(-total // 1))
 
 
 def device_of(jobs: Jobs, setting: str) -> str | None:

@@ -42,6 +42,7 @@ from study.isolation import (
     course,
 )
 from study.packing import Pack
+from study.running import CHECKPOINT_S
 from study.store import Commit, Store, naming
 
 WORKERS_IMPORT = (
@@ -57,12 +58,6 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
 
 Tell = Callable[[Message], None]
-
-EXECUTORS = ("processes", "inline")
-"""Where packs run: in worker processes, which a network that ends its process cannot end with it, or here."""
-
-CHECKPOINT_S = 60.0
-"""Seconds between checkpoints inside a pack."""
 
 BUSY_S = 0.5
 """How long to wait before asking again for a pack that another process has."""
@@ -391,7 +386,7 @@ def uses_workers(device: str, workers: int | None, executor: str | None = None) 
     Args:
         device: ``"cpu"`` or ``"cuda"``, which several processes would only share.
         workers: how many; None: one a core.
-        executor: one of `EXECUTORS`; None: processes, unless one worker is asked for.
+        executor: one of `study.running.HERE`; None: processes, unless one worker is asked for.
     """
     if device != "cpu" or executor == "inline":
         return False

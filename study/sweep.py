@@ -6,18 +6,16 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study import NUMERICS_VERSION, extensions, leases
+from study import NUMERICS_VERSION, extensions
 from study.cell import Cell, Settings, cells_of, ids_of
-from study.cluster import Jobs, device_of, submit
+from study.cluster import device_of, submit
 from study.datasets import pool
 from study.errors import SettingError, StudyError, printable
 from study.execution import (
-    CHECKPOINT_S,
     Room,
     environment,
     gpu_possible,
@@ -28,6 +26,7 @@ from study.execution import (
 )
 from study.isolation import Done, Lost, Message, Progress
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
+from study.running import USUAL, Jobs, Running
 from study.settings import can_run, canonical_condition, check_device, study_name
 from study.store import Commit, Store, Survey, final_commits
 
@@ -51,31 +50,8 @@ SHOWN_REASONS = 5
 """How many different errors are printed at the end of a run; all are in the records."""
 
 
-@dataclass(frozen=True)
-class Running:
-    """How a sweep is run: the launcher's settings, which decide no number.
-
-    Attributes:
-        executor: as for `study.execution.uses_workers`.
-        workers: worker processes on the CPU; None: one a core.
-        pack_size: most networks trained together; None: what suits their shape and the device.
-        dry_run: say what would run, and neither train nor write.
-        checkpoint_s: seconds between checkpoints inside a pack.
-        lease_s: how long a lease on a pack holds that is not renewed.
-        jobs: how packs are submitted to a cluster; None: they are run here.
-    """
-
-    executor: str | None = None
-    workers: int | None = None
-    pack_size: int | None = None
-    dry_run: bool = False
-    checkpoint_s: float = CHECKPOINT_S
-    lease_s: float = leases.SECONDS
-    jobs: Jobs | None = None
-
-
 def run_conditions(
-    conditions: Sequence[Mapping[str, Any]], command: Sequence[str], running: Running = Running()
+    conditions: Sequence[Mapping[str, Any]], command: Sequence[str], running: Running = USUAL
 ) -> list[dict[str, int]]:
     """Train every network of the conditions that the study does not hold yet.
 

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from study.sweep import Running, run_conditions
+from study.running import Running
+from study.sweep import run_conditions
 
 BASE: dict[str, Any] = {
     "name": "sample", "device": "cpu", "width": 16, "steps": 6, "batch_size": 16, "seeds": 3,

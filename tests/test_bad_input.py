@@ -18,8 +18,9 @@ from small import condition, files_under
 
 from study.__main__ import main
 from study.errors import SettingError, StudyError
+from study.running import Running
 from study.settings import canonical_condition, study_name
-from study.sweep import Running, run_conditions
+from study.sweep import run_conditions
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
 

@@ -18,6 +18,7 @@ from study.activations import ACTIVATIONS
 from study.app import CONF
 from study.errors import SettingError
 from study.initializers import INITIALIZERS
+from study.running import Running
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
 
@@ -32,8 +33,10 @@ class FakeSweep:
         self.failed = 0
         self.error: BaseException | None = None
 
-    def run_conditions(self, conditions: list[dict], **more: Any) -> list[dict[str, int]]:
-        self.calls.append({"conditions": conditions, **more})
+    def run_conditions(
+        self, conditions: list[dict], command: list[str], running: Running
+    ) -> list[dict[str, int]]:
+        self.calls.append({"conditions": conditions, "command": command, **vars(running)})
         if self.error:
             raise self.error
         return [{"cells": 1, "ok": 1, "diverged": 0, "failed": self.failed} for _ in conditions]

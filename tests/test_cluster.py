@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from small import files_under
 
 from study import cluster
-from study.cluster import Crew, Jobs, Worker, minutes
+from study.cluster import Crew, Worker
 from study.errors import SettingError
+from study.running import Jobs, minutes
 
 ROOT = Path(__file__).parent.parent
 

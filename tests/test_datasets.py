@@ -26,9 +26,10 @@ from study.errors import DataError, SettingError
 from study.pack_data import PackData
 from study.packing import largest_pack
 from study.records import tables
+from study.running import Running
 from study.settings import canonical_condition
 from study.store import Store
-from study.sweep import Running, run_conditions
+from study.sweep import run_conditions
 
 SIDE = 6
 IMAGES = Traits(train=90, validation=30, test=40, inputs=SIDE * SIDE)

@@ -24,7 +24,8 @@ from benchmarks.diagnosis.networks import KINDS, Planted, networks
 from study import extensions
 from study.activations import ACTIVATIONS
 from study.initializers import INITIALIZERS, LayerDraw
-from study.sweep import Running, run_conditions
+from study.running import Running
+from study.sweep import run_conditions
 
 PLANTED = str(Path(__file__).parent.parent / "benchmarks" / "diagnosis" / "planted.py")
 

@@ -17,9 +17,10 @@ from study import __main__ as command
 from study import measuring
 from study.errors import StoreError
 from study.publish import publish
+from study.running import Running
 from study.schema import MEASUREMENTS
 from study.store import Store
-from study.sweep import Running, run_conditions
+from study.sweep import run_conditions
 from study.tasks import TASKS, Row
 
 Cli = Callable[..., int]

@@ -13,7 +13,8 @@ import pytest
 from analysis import figures, open_study
 from analysis.findings import packing_finding
 from analysis.report import write_report
-from study.sweep import Running, run_conditions
+from study.running import Running
+from study.sweep import run_conditions
 from tests import sample
 
 

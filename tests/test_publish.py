@@ -13,9 +13,10 @@ from small import files_under
 
 from analysis import open_study
 from study.publish import KEPT_BITS, main, publish, rounded
+from study.running import Running
 from study.schema import TABLES
 from study.store import Store
-from study.sweep import Running, run_conditions
+from study.sweep import run_conditions
 from tests import sample
 
 # half a unit in the last kept place, relative to the smallest mantissa

@@ -30,8 +30,9 @@ from study.execution import Room, run_job
 from study.isolation import Done, Job, Lost, Message
 from study.optimizers import OPTIMIZERS
 from study.packing import Pack, packs_of_plan, plan_document
+from study.running import Running
 from study.store import Store
-from study.sweep import Running, run_conditions
+from study.sweep import run_conditions
 
 FOLDER = Path("outputs/mine")
 

@@ -27,8 +27,9 @@ from study.cell import cells_of
 from study.errors import StudyError
 from study.isolation import Done, Message, Progress
 from study.packing import Pack
+from study.running import Running
 from study.store import Store, final_commits
-from study.sweep import Running, run_conditions
+from study.sweep import run_conditions
 
 Register = Callable[..., None]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-
-from study.errors import missing_package
 
 
 def main() -> int:
@@ -17,14 +16,19 @@ def main() -> int:
     try:
         return run_command_line()
     except ModuleNotFoundError as error:
+        from study.errors import missing_package
+
         sentence = missing_package(error)
         if sentence is None:
             raise
         print(sentence, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
+        # it has been understood; another would break the sentence off
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         kept = str(stop) or "what is finished is kept"
         print(f"interrupted: {kept}; the same command continues the study.", file=sys.stderr)
+        signal.signal(signal.SIGINT, before)
         return 130
 
 
@@ -65,4 +69,6 @@ def run_command_line() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said
+    sys.exit(code)

@@ -20,6 +20,7 @@ from study.execution import (
     Room,
     environment,
     gpu_possible,
+    interrupts_ignored,
     run_packs,
     start_server,
     surely_cpu,
@@ -291,8 +292,9 @@ def _run(packs: Sequence[Pack], room: Room) -> None:
         with _Watch(packs, room.store, room.device) as watch:
             run_packs(packs, room, watch)
     except KeyboardInterrupt:
-        committed = {path.stem for path in room.store.commits.glob("*.json")}
-        count = sum(pack.id in committed for pack in packs)
+        with interrupts_ignored():
+            committed = {path.stem for path in room.store.commits.glob("*.json")}
+            count = sum(pack.id in committed for pack in packs)
         raise KeyboardInterrupt(
             f"{count:,} of {_counted(len(packs), 'pack')} finished and kept"
         ) from None

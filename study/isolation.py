@@ -117,7 +117,9 @@ def course(pack: Pack) -> Generator[Job, Outcome, Done | Lost]:
             break
         if len(pack.cells) == 1:
             # nobody has to be found, only a death from outside to be told from one from within
-            return (yield Job(pack)) if outcome.died else outcome
+            if outcome.died:
+                outcome = yield Job(pack)
+            break
         try:
             found = yield from _culprits(pack, excluded, outcome)
         except _MendFirst as stop:

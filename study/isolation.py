@@ -157,7 +157,7 @@ def _culprits(
         return outcome
 
     def second(chosen: list[int], first: Lost | None) -> Generator[Job, Outcome, Lost | None]:
-        """Try once more what has died: a process can be ended from outside, an exception comes from within."""
+        """Try once more what has died: that may come from outside, an exception comes from within."""
         return (yield from trial(chosen)) if first is not None and first.died else first
 
     if not everyone:

@@ -116,13 +116,13 @@ def run_conditions(
         store, device, running.checkpoint_s, running.lease_s, running.executor, running.workers
     )
     _run(packs, room)
-    commits = survey.commits
     if packs or survey.damaged_commits:
         survey = store.survey()
         for path in survey.damaged_commits:
             store.set_aside(path)  # what it told of has run in another pack
-        commits, status = survey.commits, statuses_of(survey.commits)
-    _report(cells, status, store, commits)
+    # not as it was at first: another process may have run it all meanwhile
+    status = statuses_of(survey.commits)
+    _report(cells, status, store, survey.commits)
     return [_summary(settings, seeds, status) for settings, seeds in checked]
 
 

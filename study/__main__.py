@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+
+from study import interrupts
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 
 def main() -> int:
@@ -29,7 +35,7 @@ def main() -> int:
         kept = str(stop) or "what is finished is kept"
         print(f"interrupted: {kept}; the same command continues the study.", file=sys.stderr)
         signal.signal(signal.SIGINT, before)
-        return 130
+        return INTERRUPTED
 
 
 def run_command_line() -> int:
@@ -69,6 +75,13 @@ def run_command_line() -> int:
 
 
 if __name__ == "__main__":
+    interrupts.remember()
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said
+    if code == INTERRUPTED:
+        # Python remembers an interrupt that came in the midst of certain imports, and would end by it
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study import NUMERICS_VERSION, extensions, leases
+from study import NUMERICS_VERSION, extensions, interrupts, leases
 from study.cell import Cell, Settings, cells_of, ids_of
 from study.datasets import pool
 from study.errors import SettingError, StudyError
@@ -107,6 +107,7 @@ def run_conditions(
     if running.dry_run:
         print("This was a dry run: nothing was trained or written.")
         return [_summary(settings, seeds, status) for settings, seeds in checked]
+    interrupts.check()
     store.create()
     used = [extension.record for extension in extensions.loaded()]
     while new and not store.write_plan(plan_document(new, device, command, used), survey.next_plan):
@@ -175,7 +176,7 @@ def check_retry(value: Any) -> tuple[str, ...]:
     Raises:
         SettingError: the value is not allowed.
     """
-    if value not in RETRIED:
+    if not isinstance(value, str) or value not in RETRIED:
         raise SettingError(f"cannot use retry={value}: allowed are {', '.join(RETRIED)}.")
     return RETRIED[value]
 
@@ -334,7 +335,9 @@ class _Watch:
 
         Raises:
             StudyError: the user's error, which ended a pack.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
+        interrupts.check()
         pack = self.packs[message.pack]
         share = 1.0
         if isinstance(message, Progress):

@@ -12,10 +12,8 @@ import torch
 from study.activations import ACTIVATIONS
 from study.initializers import INITIALIZERS
 
-KINDS = {"raise": 1, "memory": 2, "exit": 3, "segfault": 4, "kill": 5}
-"""What a fault does, by the number that the settings know it by; a fault's own message is 6."""
-
-OWN_MESSAGE = 6
+RAISE, MEMORY, EXIT, SEGFAULT, KILL, OWN_MESSAGE = range(1, 7)
+"""What a fault does: settings are numbers."""
 
 HUGE = 1e4
 """Beyond it an activation takes a network for one that is marked."""
@@ -27,15 +25,15 @@ def fail(kind: float, what: Any = "") -> None:
     """Do what a fault does."""
     if "NO_FAULTS" in os.environ:
         return
-    if kind == KINDS["raise"]:
+    if kind == RAISE:
         raise RuntimeError("no luck today")
-    if kind == KINDS["memory"]:
+    if kind == MEMORY:
         raise MemoryError
-    if kind == KINDS["exit"]:
+    if kind == EXIT:
         os._exit(7)
-    if kind == KINDS["segfault"]:
+    if kind == SEGFAULT:
         ctypes.string_at(0)
-    if kind == KINDS["kill"]:
+    if kind == KILL:
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == OWN_MESSAGE:
         raise RuntimeError(f"no luck with {what}")

@@ -29,6 +29,12 @@ ROOT = Path(CONF).parent
 PATIENCE_S = 120.0
 """How long something that must happen is waited for before its test fails."""
 
+FAULTY = str(Path(__file__).parent / "faulty.py")
+"""Functions with faults, for ``--use``."""
+
+FAULTS = {"raise": 1, "memory": 2, "exit": 3, "segfault": 4, "kill": 5, "own message": 6}
+"""What their settings are for each kind of fault."""
+
 TWO_WORKERS, INLINE = Running("processes", 2), Running("inline")
 
 DRIVER = """

@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import KINDS, OWN_MESSAGE
-from processes import blocked, driven, sweep_of
+from processes import FAULTS, FAULTY, blocked, driven, sweep_of
 
 from analysis import open_study
 from study.sweep import Running
-
-HERE = Path(__file__).parent
-
-USE = [str(HERE / "faulty.py")]
 
 FILE = r" in faulty\.py"
 
@@ -57,14 +52,14 @@ def one_of(
 
 def in_the_midst(kind: str, name: str, seeds: int = 20, culprit: int = 7, **more: Any) -> Any:
     return one_of(
-        name, seeds, culprit, {"name": "fragile", "kind": KINDS[kind]}, {"mark": 1.0}, **more
+        name, seeds, culprit, {"name": "fragile", "kind": FAULTS[kind]}, {"mark": 1.0}, **more
     )
 
 
 def at_the_start(kind: str, name: str, seeds: int = 20, culprit: int = 7, **more: Any) -> Any:
     # each kind has packs of its own
-    activation = {"name": "fragile", "calls": 100.0 + KINDS[kind]}
-    return one_of(name, seeds, culprit, activation, {"start": float(KINDS[kind])}, **more)
+    activation = {"name": "fragile", "calls": 100.0 + FAULTS[kind]}
+    return one_of(name, seeds, culprit, activation, {"start": float(FAULTS[kind])}, **more)
 
 
 def rows(name: str) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -82,7 +77,7 @@ def run(
     conditions: Sequence[Mapping[str, Any]], faults: bool, executor: str = "processes"
 ) -> tuple[int, str]:
     env = {} if faults else {"NO_FAULTS": "1"}
-    with driven(conditions, Running(executor, 2), USE, env) as command:
+    with driven(conditions, Running(executor, 2), [FAULTY], env) as command:
         code = command.end()
         assert "Traceback" not in command.err.read_text(), command.err.read_text()
         assert not blocked(Path("outputs") / conditions[0]["name"])
@@ -119,7 +114,7 @@ def test_of_a_thousand_networks_those_that_fail_their_pack_are_named_and_no_othe
     both = [
         [
             one
-            for kind in KINDS
+            for kind in SAID
             for make in (in_the_midst, at_the_start)
             for one in make(kind, name, 100)
         ]
@@ -151,7 +146,7 @@ def test_two_culprits_in_one_pack_are_both_found() -> None:
     for name in (MINE, MENDED):
         [most, first] = in_the_midst("exit", name, 30, 3)
         second = first | {"seed": 21}
-        third = first | {"init": {"name": "marked", "start": float(KINDS["kill"])}, "seed": 11}
+        third = first | {"init": {"name": "marked", "start": float(FAULTS["kill"])}, "seed": 11}
         both.append([most, first, second, third])
     check(*both, {SAID["exit"]: 2, SAID["kill"]: 1})
 
@@ -170,7 +165,7 @@ def test_where_all_are_at_fault_the_run_ends_soon_with_the_reason(kind: str) -> 
 
 def test_where_each_is_at_fault_in_its_own_way_the_run_ends_all_the_same() -> None:
     activation = {"name": "fragile", "calls": 100.0}
-    [_, one] = one_of(MINE, 0, 0, activation, {"start": float(OWN_MESSAGE)})
+    [_, one] = one_of(MINE, 0, 0, activation, {"start": float(FAULTS["own message"])})
     code, _ = run([one | {"seeds": 30}], True)
     assert code == 1
     failed, others = rows(MINE)
@@ -181,7 +176,7 @@ def test_where_each_is_at_fault_in_its_own_way_the_run_ends_all_the_same() -> No
 def test_networks_that_fail_only_beside_one_another_are_kept_apart_from_the_rest() -> None:
     both = []
     for name in (MINE, MENDED):
-        activation = {"name": "fragile", "kind": KINDS["exit"], "together": 1.0}
+        activation = {"name": "fragile", "kind": FAULTS["exit"], "together": 1.0}
         [most, one] = one_of(name, 16, 5, activation, {"mark": 1.0})
         both.append([most, one | {"seeds": 2}])
     check(*both, {SAID["exit"] + r" \(only beside other networks of its pack\)": 2})

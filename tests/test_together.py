@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import check_whole, commits, driven, forked, shown, sweep_of, until
+from processes import FAULTY, check_whole, commits, driven, forked, shown, sweep_of, until
 
-from study import extensions
 from study.store import Store
 from study.sweep import Running, run_conditions
-
-USE = [str(Path(__file__).parent / "faulty.py")]
 
 MINE, ONE = Path("outputs/mine"), Path("outputs/one")
 
@@ -25,7 +22,8 @@ DEPTHS = (2, 3, 4, 5)
 
 
 @pytest.fixture(autouse=True)
-def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty: None) -> None:
+    del faulty
     monkeypatch.chdir(tmp_path)
 
 
@@ -52,7 +50,7 @@ def together(grids: Sequence[Any], kills: Sequence[int] = ()) -> None:
     """Have each of the processes run its grid, all of them from one moment on, and kill some."""
     calls = {"CALLS": str(Path("calls").absolute())}
     gate = Path("gate").absolute()
-    processes = [forked(one, INLINE, USE, calls, str(gate)) for one in grids]
+    processes = [forked(one, INLINE, [FAULTY], calls, str(gate)) for one in grids]
     until(lambda: len(list(Path().glob("gate.*"))) == len(grids), "the start of all")
     gate.touch()
     for number, place in enumerate(kills, start=1):
@@ -77,7 +75,6 @@ def check_like_one(networks: int, twice: int = 0) -> None:
     assert len(counts) == networks
     assert set(counts.values()) <= {1, 2}
     assert sum(count - 1 for count in counts.values()) <= 2 * twice  # of two networks each
-    extensions.load_all(USE)
     run_conditions(grid("one"), ["test"], INLINE)
     assert shown(MINE) == shown(ONE)
 
@@ -107,8 +104,8 @@ def test_commands_with_workers_share_the_work_too() -> None:
     calls = {"CALLS": str(Path("calls").absolute())}
     running = Running("processes", 2, pack_size=2)
     with (
-        driven(grid("mine"), running, USE, calls) as one,
-        driven(grid("mine", DEPTHS[1:]), running, USE, calls) as other,
+        driven(grid("mine"), running, [FAULTY], calls) as one,
+        driven(grid("mine", DEPTHS[1:]), running, [FAULTY], calls) as other,
     ):
         until(lambda: len(commits(MINE)) > 1)
         other.kill(whole=False)
@@ -131,7 +128,6 @@ def test_a_plan_that_was_made_meanwhile_is_taken_into_account(
 
     monkeypatch.setattr(Store, "write_plan", slow)
     monkeypatch.setenv("CALLS", str(Path("calls").absolute()))
-    extensions.load_all(USE)
     run_conditions(grid("mine"), ["test"], INLINE)
     monkeypatch.delenv("CALLS")
     assert "32 networks in outputs/mine: 32 ok.\n" in capsys.readouterr().out

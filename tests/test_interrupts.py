@@ -135,8 +135,7 @@ def test_a_worker_that_will_not_end_is_ended(tmp_path: Path) -> None:
         "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "    return z.tanh()\n"
     )
-    words = ["--use", "stubborn.py", "activation=stubborn"]
-    with started(*ENDLESS[:2], *words, *ENDLESS[2:]) as command:
+    with started(*ENDLESS, "activation=stubborn", "--use", "stubborn.py") as command:
         until(lambda: list(FOLDER.glob("leases/*.json")))
         time.sleep(2)
         interrupt(command, 1, True, 0.0)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
 
-from study.errors import missing_package, show_anything
+from study import interrupts
+from study.errors import show_anything
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 
 def main() -> int:
@@ -18,15 +24,20 @@ def main() -> int:
     try:
         return run_command_line()
     except ModuleNotFoundError as error:
+        from study.errors import missing_package
+
         sentence = missing_package(error)
         if sentence is None:
             raise
         print(sentence, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
+        # it has been understood; another would break the sentence off
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         kept = str(stop) or "what is finished is kept"
         print(f"interrupted: {kept}; the same command continues the study.", file=sys.stderr)
-        return 130
+        signal.signal(signal.SIGINT, before)
+        return INTERRUPTED
 
 
 def run_command_line() -> int:
@@ -67,4 +78,13 @@ def run_command_line() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupts.remember()
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said
+    if code == INTERRUPTED:
+        # Python remembers an interrupt that came in the midst of certain imports, and would end by it
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -59,6 +59,9 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
 Tell = Callable[[Message], None]
 
+ENDED_S = 5.0
+"""How long a worker that is asked to end may take."""
+
 BUSY_S = 0.5
 """How long to wait before asking again for a pack that another process has."""
 
@@ -191,8 +194,8 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
     import torch
 
     from study.checkpoint import Checkpoint, key_of
-    from study.records import statuses, tables
-    from study.training import reason, train_pack
+    from study.records import failed_tables, statuses, tables
+    from study.training import reason, shape_of, train_pack
 
     pack, store, device = job.pack, room.store, room.device
     began = time.perf_counter()
@@ -220,10 +223,15 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
         if job.trial is None:
             path, key = store.checkpoint_of(pack.id), key_of(pack.id, data, place, job.excluded)
             checkpoint = Kept(path, store.staging, key, room.checkpoint_s)
-        with exact_arithmetic(device):
-            result = train_pack(pack.cells, place, progress, job.excluded, checkpoint)
-        found = dict(zip((c.id for c in pack.cells), statuses(result), strict=True))
-        made = tables(result)
+        if job.trial is None and len(job.excluded) == len(pack.cells):
+            # nobody is left to be trained
+            found = {cell.id: "failed" for cell in pack.cells}
+            made = failed_tables(pack.cells, shape_of(pack.cells[0].settings), job.excluded)
+        else:
+            with exact_arithmetic(device):
+                result = train_pack(pack.cells, place, progress, job.excluded, checkpoint)
+            found = dict(zip((c.id for c in pack.cells), statuses(result), strict=True))
+            made = tables(result)
         if job.trial is not None:
             return Survived(pack.id)
         made_with = {**environment(device), "data_sha256": data}
@@ -245,7 +253,7 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
         gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()
-        return Lost(pack.id, memory.reason_of_error(pack, device), step=reached)
+        return Lost(pack.id, memory.reason_of_error(pack, device, job.run), step=reached)
     return Done(pack.id, found)
 
 
@@ -408,6 +416,19 @@ def interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Put things in order without being stopped by another Ctrl-C: the first one was understood."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def start_server() -> None:
     """Have the process that workers are forked from import what they need, while this one goes on.
 
@@ -495,7 +516,7 @@ def _run_in_processes(schedule: Schedule, room: Room, count: int, tell: Tell) ->
                     del running[connection]
                     worker.life.close()
                     pack = worker.job.pack
-                    why = memory.reason_of_exit(pack, worker.process.exitcode)
+                    why = memory.reason_of_exit(pack, worker.process.exitcode, worker.job.run)
                     message = Lost(pack.id, why, died=True)
                 else:
                     if not isinstance(message, Progress):
@@ -507,10 +528,19 @@ def _run_in_processes(schedule: Schedule, room: Room, count: int, tell: Tell) ->
         for worker in idle.values():
             worker.process.join()
     finally:
-        for worker in running.values():
-            worker.process.terminate()
-        for worker in running.values():
-            worker.process.join()
-        # those that were ended in the middle of a pack could not give it back
-        with suppress(OSError):
-            room.leases.release_of(pids)
+        with interrupts_ignored():
+            _end([worker.process for worker in (*running.values(), *idle.values())])
+            # those that were ended in the middle of a pack could not give it back
+            with suppress(OSError):
+                room.leases.release_of(pids)
+
+
+def _end(processes: Sequence[Any]) -> None:
+    """End processes and wait for their end."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(ENDED_S)
+        if process.exitcode is None:  # a function of the user's own may hold up what asks it to end
+            process.kill()
+            process.join()

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 
 from study.packing import Pack
 
-ROUNDS = 4
-"""How often a pack is searched: a second fault may show once the first is out of the way."""
+DEATHS = 4
+"""How often a pack may die of what none of its cells did, such as the system's want of memory."""
+
+SEARCHES = 16
+"""How often a pack is searched: another fault may show only once the first is out of the way."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Job:
     pack: Pack
     excluded: Mapping[int, str] = field(default_factory=dict)
     trial: int | None = None
+
+    @property
+    def run(self) -> int:
+        """How many of the cells are not left out."""
+        return len(self.pack.cells) - len(self.excluded)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,14 @@ Outcome = Done | Survived | Lost
 Message = Progress | Busy | Outcome
 
 
+class _MendFirst(Exception):  # noqa: N818 - it is the user's error, of another kind
+    """Raised in a search where a run has ended by what the user has to mend."""
+
+    def __init__(self, lost: Lost) -> None:
+        super().__init__(lost.reason)
+        self.lost = lost
+
+
 def course(pack: Pack) -> Generator[Job, Outcome, Done | Lost]:
     """Yield the runs that a pack needs, each when the outcome of the one before is sent.
 
@@ -94,12 +110,22 @@ def course(pack: Pack) -> Generator[Job, Outcome, Done | Lost]:
         `Done`, or `Lost` if the pack fails as a whole, which no cell is to blame for.
     """
     excluded: dict[int, str] = {}
+    deaths = 0
     outcome = yield Job(pack)
-    for _ in range(ROUNDS):
-        if not isinstance(outcome, Lost) or outcome.user_error or len(pack.cells) == 1:
+    for _ in range(SEARCHES):
+        if not isinstance(outcome, Lost) or outcome.user_error:
             break
-        found = yield from _culprits(pack, excluded, outcome)
-        if found is None:
+        if len(pack.cells) == 1:
+            # nobody has to be found, only a death from outside to be told from one from within
+            if outcome.died:
+                outcome = yield Job(pack)
+            break
+        try:
+            found = yield from _culprits(pack, excluded, outcome)
+        except _MendFirst as stop:
+            return stop.lost
+        deaths += not found
+        if found is None or deaths == DEATHS:
             break
         excluded |= found
         outcome = yield Job(pack, excluded)
@@ -117,46 +143,58 @@ def _culprits(
         them, or with any of them.
     """
     everyone = [place for place in range(len(pack.cells)) if place not in excluded]
-    left = 4 * math.ceil(math.log2(len(everyone) + 1)) + 8
+    left = 8 * math.ceil(math.log2(len(everyone) + 1)) + 8
 
     def trial(chosen: list[int]) -> Generator[Job, Outcome, Lost | None]:
         nonlocal left
         left -= 1
         others = {place: "on trial" for place in everyone if place not in chosen}
         outcome = yield Job(pack, {**excluded, **others}, lost.step)
-        return outcome if isinstance(outcome, Lost) else None
+        if not isinstance(outcome, Lost):
+            return None
+        if outcome.user_error:
+            raise _MendFirst(outcome)
+        return outcome
 
-    if (yield from trial([])) is not None:
+    def second(chosen: list[int], first: Lost | None) -> Generator[Job, Outcome, Lost | None]:
+        """Try once more what has died: that may come from outside, an exception comes from within."""
+        return (yield from trial(chosen)) if first is not None and first.died else first
+
+    if not everyone:
         return None
-    # a process can be ended from outside, an exception comes from within
-    again = lost if not lost.died else (yield from trial(everyone))
+    if (yield from second([], (yield from trial([])))) is not None:
+        return None
+    again = yield from second(everyone, lost)
     if again is None:
         return {}
     if len(everyone) > 2:
         # where it is in what all have in common, halving would go on to the last of them
-        alone = []
+        alone = set()
         for place in (everyone[0], everyone[len(everyone) // 2], everyone[-1]):
-            alone.append((yield from trial([place])))
-        if len({None if one is None else one.reason for one in alone} | {again.reason}) == 1:
+            outcome = yield from trial([place])
+            alone.add(None if outcome is None else outcome.reason)
+        if len(alone) == 1 and None not in alone:
             return None
     found: dict[int, str] = {}
-    guilty = [(everyone, again.reason)]
+    guilty = [(everyone, again)]
     while guilty:
-        group, reason = guilty.pop()
+        group, told = guilty.pop()
         if len(group) == 1:
-            found[group[0]] = reason
+            if (sure := (yield from second(group, told))) is not None:
+                found[group[0]] = sure.reason
         elif left <= 0:
-            told = f"{reason} (one or more of {len(group)} networks did this, not told apart)"
-            found |= dict.fromkeys(group, told)
+            many = f"{told.reason} (one or more of {len(group)} networks did this, not told apart)"
+            found |= dict.fromkeys(group, many)
         else:
-            halves = [group[: len(group) // 2], group[len(group) // 2 :]]
             failed = []
-            for half in halves:
-                # the second must have done it if the first has not; alone it says what it did
+            # the second must have done it if the first has not; alone it says what it did
+            for half in (group[: len(group) // 2], group[len(group) // 2 :]):
                 outcome = yield from trial(half)
                 if outcome is not None:
-                    failed.append((half, outcome.reason))
-            if not failed:  # only together: all of them are kept apart from the rest
-                found |= dict.fromkeys(group, f"{reason} (only beside other networks of its pack)")
+                    failed.append((half, outcome))
+            if not failed and (sure := (yield from second(group, told))) is not None:
+                # only together: all of them are kept apart from the rest
+                why = f"{sure.reason} (only beside other networks of its pack)"
+                found |= dict.fromkeys(group, why)
             guilty += failed
     return found

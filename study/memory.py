@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+from contextlib import suppress
 
 from study.packing import Pack
 
@@ -20,32 +21,45 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(said in str(error) for said in ALLOCATOR)
 
 
-def what_to_lower(pack: Pack) -> str:
-    """Return the settings that make a pack need less memory, the most useful first."""
-    count = len(pack.cells)
+def what_to_lower(pack: Pack, run: int | None = None) -> str:
+    """Return the settings that make a pack need less memory, the most useful first.
+
+    Args:
+        pack: the pack.
+        run: how many of its networks were run, the others being left out; None: all of them.
+    """
+    count = len(pack.cells) if run is None else run
     if count == 1:
         return "width, depth or batch_size (it is one network alone)"
     return f"hydra.launcher.pack_size (it was {count} networks together, try {count // 2})"
 
 
-def reason_of_error(pack: Pack, device: str) -> str:
-    """Return why a pack failed that asked for more memory than there is."""
-    return (
-        f"{'the GPU' if device == 'cuda' else 'it'} ran out of memory: lower {what_to_lower(pack)}"
-    )
+def reason_of_error(pack: Pack, device: str, run: int | None = None) -> str:
+    """Return why a pack failed that asked for more memory than there is; ``run`` as in `what_to_lower`."""
+    who = "the GPU" if device == "cuda" else "it"
+    return f"{who} ran out of memory: lower {what_to_lower(pack, run)}"
 
 
-def reason_of_exit(pack: Pack, code: int | None) -> str:
+def reason_of_exit(pack: Pack, code: int | None, run: int | None = None) -> str:
     """Return why a pack failed whose worker process ended without a word.
 
     Args:
         pack: the pack it was at.
         code: the process's exit code, below zero the signal that ended it.
+        run: as in `what_to_lower`.
     """
     # the system ends a process like this, and neither asks nor says why
     if code is not None and code == -getattr(signal, "SIGKILL", 9):
         return (
             "its worker process was killed, as the system does where memory runs out: "
-            f"lower hydra.launcher.workers or {what_to_lower(pack)}"
+            f"lower hydra.launcher.workers or {what_to_lower(pack, run)}"
         )
-    return f"its worker process ended with code {code}"
+    if code is not None and code < 0:
+        return f"its worker process was ended by signal {-code}{_name_of_signal(-code)}"
+    return f"its worker process ended with exit code {code}"
+
+
+def _name_of_signal(number: int) -> str:
+    with suppress(ValueError):
+        return f" ({signal.Signals(number).name})"
+    return ""

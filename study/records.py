@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -227,8 +227,17 @@ def _without_direction(result: PackResult, kept: list[int]) -> NDArray[np.bool_]
     return absent
 
 
-def failed_tables(cells: Sequence[Cell], shape: Shape, why: str) -> dict[str, pa.Table]:
-    """Return the tables of a pack that left nothing behind: its cells as failed, with the reason."""
+def failed_tables(
+    cells: Sequence[Cell], shape: Shape, why: str | Mapping[int, str]
+) -> dict[str, pa.Table]:
+    """Return the tables of a pack that left nothing behind: its cells as failed, with the reason.
+
+    Args:
+        cells: in pack order.
+        shape: their common shape.
+        why: the reason of all, or of each by position.
+    """
+    errors = dict.fromkeys(range(len(cells)), why) if isinstance(why, str) else dict(why)
     nothing = np.full(len(cells), -1)
     return tables(
         PackResult(
@@ -242,6 +251,6 @@ def failed_tables(cells: Sequence[Cell], shape: Shape, why: str) -> dict[str, pa
             first_bad_step=nothing,
             z_finite=np.ones((1, shape.depth, len(cells)), dtype=bool),
             parameters=nothing,
-            errors=dict.fromkeys(range(len(cells)), why),
+            errors=errors,
         )
     )

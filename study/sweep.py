@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from study import NUMERICS_VERSION, extensions
+from study import NUMERICS_VERSION, extensions, interrupts
 from study.cell import Cell, Settings, cells_of, ids_of
 from study.cluster import device_of, submit
 from study.datasets import pool
@@ -19,6 +19,7 @@ from study.execution import (
     Room,
     environment,
     gpu_possible,
+    interrupts_ignored,
     run_packs,
     start_server,
     surely_cpu,
@@ -89,6 +90,7 @@ def run_conditions(
     if running.dry_run:
         print("This was a dry run: nothing was trained or written.")
         return [_summary(settings, seeds, status) for settings, seeds in checked]
+    interrupts.check()
     store.create()
     used = [extension.record for extension in extensions.loaded()]
     while new and not store.write_plan(plan_document(new, device, command, used), survey.next_plan):
@@ -102,13 +104,13 @@ def run_conditions(
     _run(packs, room, running.jobs)
     if running.jobs is not None and not running.jobs.wait:
         return [_summary(settings, seeds, status) for settings, seeds in checked]
-    commits = survey.commits
     if packs or survey.damaged_commits:
         survey = store.survey()
         for path in survey.damaged_commits:
             store.set_aside(path)  # what it told of has run in another pack
-        commits, status = survey.commits, statuses_of(survey.commits)
-    _report(cells, status, store, commits)
+    # not as it was at first: another process may have run it all meanwhile
+    status = statuses_of(survey.commits)
+    _report(cells, status, store, survey.commits)
     return [_summary(settings, seeds, status) for settings, seeds in checked]
 
 
@@ -168,7 +170,7 @@ def check_retry(value: Any) -> tuple[str, ...]:
     Raises:
         SettingError: the value is not allowed.
     """
-    if value not in RETRIED:
+    if not isinstance(value, str) or value not in RETRIED:
         raise SettingError(f"cannot use retry={value}: allowed are {', '.join(RETRIED)}.")
     return RETRIED[value]
 
@@ -291,8 +293,9 @@ def _run(packs: Sequence[Pack], room: Room, jobs: Jobs | None) -> None:
             else:
                 submit(packs, room, jobs, lambda pack: watch(Done(pack, {})))
     except KeyboardInterrupt as stop:
-        committed = {path.stem for path in room.store.commits.glob("*.json")}
-        count = sum(pack.id in committed for pack in packs)
+        with interrupts_ignored():
+            committed = {path.stem for path in room.store.commits.glob("*.json")}
+            count = sum(pack.id in committed for pack in packs)
         more = f", and {stop}" if str(stop) else ""
         raise KeyboardInterrupt(
             f"{count:,} of {_counted(len(packs), 'pack')} finished and kept{more}"
@@ -336,7 +339,9 @@ class Watch:
 
         Raises:
             StudyError: the user's error, which ended a pack.
+            KeyboardInterrupt: Ctrl-C was pressed.
         """
+        interrupts.check()
         pack = self.packs[message.pack]
         share = 1.0
         if isinstance(message, Progress):

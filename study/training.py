@@ -373,7 +373,8 @@ def train_pack(
     Args:
         cells: cells of equal shape and schedule; those of one activation are contiguous.
         device: where to run.
-        progress: called with the step at every probe step, from where the training goes on.
+        progress: called with the step at every probe step; where the training goes on from a checkpoint,
+            first with the last one before that.
         excluded: why cells are not to be run, by position; see `build`.
         checkpoint: where the training is kept now and then, and goes on from; its key tells the cells, the
             excluded ones, and all else that the numbers depend on. It is left there in the end.
@@ -406,6 +407,8 @@ def train_pack(
     kept = _Kept(network, optimizer, probe, recorded, begun.errors, begun.replaced(cells))
     first = 0 if saved is None else kept.restore(saved)
     del saved  # as much memory as the networks
+    if first > 0 and progress is not None:
+        progress(max(step for step in schedule if step < first))
     for step in range(first, steps + 1):
         probed = step in probe.steps
         if masks is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from processes import FAULTY
 
+from study import extensions
 from study.registry import Registry
+from study.settings import GROUPS
 
 Register = Callable[..., None]
 
@@ -24,3 +28,16 @@ def register() -> Iterator[Register]:
     yield add
     for registry, name in added:
         del registry._entries[name]
+
+
+@pytest.fixture
+def faulty() -> Iterator[None]:
+    """Have the functions of `faulty` in this process until the test ends."""
+    before = list(extensions._loaded)
+    extensions.load_all([FAULTY])
+    yield
+    for extension in extensions._loaded[len(before) :]:
+        for group, name in extension.functions:
+            GROUPS[group].remove(name)
+        del sys.modules[extension.source.module]
+    extensions._loaded[:] = before

@@ -393,7 +393,10 @@ def test_one_network_that_does_not_fit_has_other_settings_to_lower() -> None:
     assert memory.reason_of_exit(pack, -signal.SIGKILL).endswith(
         "lower hydra.launcher.workers or width, depth or batch_size (it is one network alone)"
     )
-    assert memory.reason_of_exit(pack, -11) == "its worker process ended with code -11"
+    assert memory.reason_of_exit(pack, -11) == (
+        "its worker process was ended by signal 11 (SIGSEGV)"
+    )
+    assert memory.reason_of_exit(pack, 7) == "its worker process ended with exit code 7"
 
 
 def test_what_a_pack_without_memory_held_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 
 from study import NUMERICS_VERSION, __version__, extensions, leases, memory
 from study.datasets import pool_digest
-from study.errors import StudyError
+from study.errors import StoreError, StudyError
 from study.isolation import (
     Busy,
     Done,
@@ -173,6 +173,8 @@ def run_job(job: Job, room: Room, tell: Tell) -> None:
         with lease:
             known = room.store.committed(pack.id)
             tell(_train(job, room, tell) if known is None else Done(pack.id, known.statuses))
+    except StoreError as error:  # of a later version, as another program has written it meanwhile
+        tell(Lost(pack.id, str(error), user_error=True))
     except OSError as error:
         place = error.filename or room.store.folder
         why = f"cannot write to {place}: {error.strerror or error}."

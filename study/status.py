@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from study import NUMERICS_VERSION
 from study.errors import SettingError, StoreError
 from study.leases import Holder, Leases
-from study.packing import packs_of_plan
+from study.packing import command_of, packs_of_plan
 from study.store import Store, final_commits
 
 SHOWN = 10
@@ -100,7 +99,7 @@ def status(folder: Path) -> Status:
                 missing |= new
                 lacking = True
         if lacking:
-            commands.append(shlex.join(plan["command"]))
+            commands.append(command_of(plan))
     return Status(
         folder=folder,
         networks={

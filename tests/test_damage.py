@@ -361,17 +361,25 @@ def test_swapped_plans_are_both_named() -> None:
 def test_packs_of_a_plan_that_was_lost_run_as_they_were_planned(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = Running(executor="inline", pack_size=4)
+    small = Running(executor="inline", pack_size=3)
     wanted = conditions(seeds=10, name="through")[:1]
     run_conditions(wanted, ["test"], small)
     folder = Path("outputs/through")
     before = files_under(folder / "records")
-    first, *_, last = sorted(folder.glob("commits/*"))
-    for path in (first, last):
-        path.unlink()
-    empty(folder / "plans" / "000001.json")
+    plan = folder / "plans" / "000001.json"
+    packs_of = {len(seeds): pack for pack, seeds in _seeds(plan).items() if {2, 5} & seeds}
+    # the five left would otherwise be divided into two and three
+    assert sorted(packs_of) == [2, 3]
+    for pack in packs_of.values():
+        (folder / "commits" / f"{pack}.json").unlink()
+    empty(plan)
     run_conditions(wanted, ["test"], small)
     assert files_under(folder / "records") == before
+
+
+def _seeds(plan: Path) -> dict[str, set[int]]:
+    listed = json.loads(plan.read_text())["packs"]
+    return {one["id"]: {seed for _, seed in one["cells"]} for one in listed}
 
 
 def test_damage_that_another_command_can_mend_stays_named(

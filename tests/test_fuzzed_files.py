@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from study.sweep import missing_packs
 
 GOLDEN = Path(__file__).parent / "golden"
 
-QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+QUICK = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 LONG = settings(
     max_examples=2500, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -87,8 +86,8 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    yield Place(tmp_path_factory.mktemp("fuzzed"))
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("fuzzed"))
 
 
 @st.composite

@@ -7,7 +7,6 @@ sweep: the axes that vary are found, not assumed.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +20,7 @@ import pandas as pd
 from analysis.labels import flatten, labels
 from analysis.score import best_rates, finished_first
 from analysis.tables import connect, verify
-from study.errors import encodable
-from study.packing import packs_of_plan
+from study.packing import command_of, packs_of_plan
 from study.settings import NEUTRAL
 from study.store import Commit, Store
 
@@ -151,7 +149,7 @@ class Study:
         """A sentence for each file that is damaged and therefore left out."""
         studies = [self] if self.against is None else [self, self.against]
         return [
-            f"cannot read {one}; what it held is left out until the study's command is run again."
+            f"cannot read {one}; what it held is left out until the command that made it is run again."
             for study in studies
             for one in study._verified.damages
         ]
@@ -166,7 +164,7 @@ class Study:
         """The commands that were run, ordered as typed."""
         found = [
             Plan(
-                encodable(shlex.join(plan["command"])),
+                command_of(plan),
                 {cell.id: cell.settings for pack in packs_of_plan(plan) for cell in pack.cells},
             )
             for plan in Store(self.folder).read_plans()

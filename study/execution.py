@@ -29,7 +29,7 @@ import numpy as np
 
 from study import NUMERICS_VERSION, __version__, extensions, leases, memory
 from study.datasets import pool_digest
-from study.errors import StudyError
+from study.errors import StoreError, StudyError
 from study.isolation import (
     Busy,
     Done,
@@ -183,6 +183,8 @@ def run_job(job: Job, room: Room, tell: Tell) -> None:
                     tell(_train(job, room, tell))
                     return
         tell(Done(pack.id, known.statuses))
+    except StoreError as error:  # of a later version, as another program has written it meanwhile
+        tell(Lost(pack.id, str(error), user_error=True))
     except OSError as error:
         place = error.filename or room.store.folder
         why = f"cannot write to {place}: {error.strerror or error}."

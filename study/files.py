@@ -7,7 +7,9 @@ killed one by one in the tests.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import io
 import os
 import stat
 import uuid
@@ -34,6 +36,11 @@ def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # some file systems keep no folder to be synced
+        if error.errno != errno.EINVAL:
+            error.filename = error.filename or str(path)
+            raise
     finally:
         os.close(handle)
 
@@ -87,9 +94,13 @@ def publish(path: Path, content: bytes, staging: Path) -> bool:
 
 
 def replace(path: Path, content: bytes, staging: Path) -> None:
-    """Give content a name in one step, instead of what may have it."""
+    """Give content a name in one step, instead of what may have it, a folder too."""
     with written(content, staging) as made:
-        os.replace(made, path)
+        try:
+            os.replace(made, path)
+        except IsADirectoryError:
+            os.rename(path, staging / uuid.uuid4().hex)
+            os.replace(made, path)
     sync(path.parent)
 
 
@@ -99,10 +110,7 @@ def read(path: Path) -> bytes:
     Raises:
         OSError: there is none, or it is no regular file: a pipe would be waited for.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"{path} is not a regular file")
+    with opened(path) as file:
         return file.read()
 
 
@@ -112,8 +120,35 @@ def sha256_of(path: Path) -> tuple[int, str]:
     Raises:
         OSError: as `read`.
     """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        return size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """Open a regular file to be read.
+
+    Raises:
+        OSError: as `read`.
+    """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f"{path} is not a regular file")
-        return os.fstat(handle).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def names(folder: Path, suffix: str = "") -> list[Path]:
+    """Return what stands in a folder, in order; nothing where there is no folder.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    try:
+        found = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(found) if name.endswith(suffix)]

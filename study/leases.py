@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -126,15 +127,12 @@ class Leases:
         ).encode()
         while True:
             try:
-                handle = os.open(path, os.O_RDONLY)
+                found, modified = _read(path)
             except FileNotFoundError:
                 if self._create(path, content):
                     return Lease(path, content, self.seconds)
                 continue
-            with open(handle, "rb") as file:
-                found = file.read()
-                age = self._now() - os.fstat(handle).st_mtime
-            if self._holds(found, age):
+            if self._holds(found, self._now() - modified):
                 return None
             self._break(path, found)
 
@@ -157,11 +155,14 @@ class Leases:
         except FileNotFoundError:
             return
         try:
-            if moved.read_bytes() != stale:
+            if _read(moved)[0] != stale:
                 with contextlib.suppress(FileExistsError):
                     os.link(moved, path)
         finally:
-            os.unlink(moved)
+            if moved.is_dir() and not moved.is_symlink():
+                shutil.rmtree(moved, ignore_errors=True)
+            else:
+                os.unlink(moved)
 
     def _now(self) -> float:
         """Return the time as the file system has it: clocks of machines differ."""
@@ -173,7 +174,8 @@ class Leases:
             os.unlink(path)
 
     def _holds(self, content: bytes, age: float) -> bool:
-        if age > self.seconds:
+        # one of a time to come would hold until then
+        if abs(age) > self.seconds:
             return False
         owner = _owner(content)
         if owner is None or owner["machine"] != machine():
@@ -187,16 +189,16 @@ class Leases:
         """
         import time
 
-        for path in sorted(self.folder.glob("*.json")):
+        for path in files.names(self.folder, ".json"):
             try:
-                content, modified = files.read(path), path.stat().st_mtime
+                content, modified = _read(path)
             except OSError:
                 continue  # given back meanwhile
             owner = _owner(content)
-            age = max(time.time() - modified, 0.0)
+            age = time.time() - modified
             if owner is not None:
                 yield Holder(
-                    path.stem, owner["machine"], owner["pid"], owner["job"], age,
+                    path.stem, owner["machine"], owner["pid"], owner["job"], max(age, 0.0),
                     self._holds(content, age),
                 )  # fmt: skip
 
@@ -209,6 +211,19 @@ class Leases:
                     os.unlink(self._path(holder.pack))
 
 
+def _read(path: Path) -> tuple[bytes, float]:
+    """Return what a lease says and when it was renewed; what is no file of a lease says nothing.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    try:
+        with files.opened(path) as file:
+            return file.read(), os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return b"", os.lstat(path).st_mtime
+
+
 def _owner(content: bytes) -> dict[str, Any] | None:
     """Return what a lease says of its owner; None if it says nothing that can be read."""
     try:
@@ -216,9 +231,11 @@ def _owner(content: bytes) -> dict[str, Any] | None:
         owner = {key: found[key] for key in ("machine", "pid", "started", "job")}
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    started = owner["started"]
-    whole = type(owner["pid"]) is int and (started is None or isinstance(started, str))
-    return owner if whole and isinstance(owner["job"], str) else None
+    started, pid = owner["started"], owner["pid"]
+    # no number that the system would take for a group of processes, or not at all
+    whole = type(pid) is int and 0 < pid < 2**31 and (started is None or isinstance(started, str))
+    words = (owner["machine"], owner["job"])
+    return owner if whole and all(isinstance(w, str) and w.isprintable() for w in words) else None
 
 
 class Lease:

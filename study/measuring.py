@@ -162,7 +162,10 @@ def measure(measurements: Iterable[Measurement], name: str = NAME) -> None:
     store.check_writable()
     survey = store.survey()
     for damage in survey.damages:
-        print(f"cannot read {damage}; what it held is made again.", file=sys.stderr)
+        print(
+            f"cannot read {damage}; what this command asks for of what it held is made again.",
+            file=sys.stderr,
+        )
     known = {commit.pack for commit in survey.commits}
     finished = 0
     for one in measurements:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -170,6 +171,11 @@ def plan_document(
         "conditions": conditions,
         "packs": listed,
     }
+
+
+def command_of(plan: Mapping[str, Any]) -> str:
+    """Return a plan's command as it would be typed, in characters that can be written anywhere."""
+    return shlex.join(plan["command"]).encode(errors="replace").decode()
 
 
 def packs_of_plan(plan: dict[str, Any], known: Container[str] = ()) -> list[Pack]:

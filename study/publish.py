@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from study import files
 from study.cell import canonical_json, digest
 from study.errors import StoreError, StudyError
 from study.schema import TABLES
@@ -63,6 +64,7 @@ def publish(source: Path, target: Path) -> int:
             networks = _copy(store, copy)
             copy.staging.rmdir()  # git keeps no empty folders, and nothing is written here again
             os.rename(copy.folder, target)
+            files.sync(target.parent)
     except OSError as error:
         raise StoreError(f"cannot publish to {target}: {error.strerror or error}.") from error
     return networks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from study import NUMERICS_VERSION
 from study.errors import SettingError, StoreError, nearest
 from study.leases import Holder, Leases, machine
-from study.packing import packs_of_plan
+from study.packing import command_of, packs_of_plan
 from study.store import Commit, Store, final_commits
 
 SHOWN = 10
@@ -139,7 +138,7 @@ def status(folder: Path) -> Status:
                 missing |= new
                 lacking = True
         if lacking:
-            commands.append(shlex.join(plan["command"]))
+            commands.append(command_of(plan))
     missing -= at_work
     found = Counter(commit.statuses[cell] for cell, commit in final.items() if cell not in at_work)
     rest = len(at_work) + len(missing)

@@ -22,12 +22,16 @@ before a file is used; what is damaged is named and left out, and the rest stays
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +58,17 @@ ARROW_SCHEMAS = {
     table: pa.schema([(column.name, _TYPES[column.kind]) for column in columns])
     for table, columns in EVERY_TABLE.items()
 }
+
+PATH = re.compile(r"records/[0-9A-Za-z_-]+\.[0-9a-f]+/[a-z]+\.parquet")
+"""Where a table's file can be, from the study's folder."""
+
+SHA256 = re.compile("[0-9a-f]{64}")
+
+LARGEST = 2**62
+"""No count reaches it."""
+
+DEEPEST = 16
+"""How deep what is told of a study can be nested."""
 
 SECONDS_FORGOTTEN = 7 * 86400.0
 """After this long what lies in staging is no process's any more, on whatever machine it ran."""
@@ -101,7 +116,8 @@ class Survey:
         plans: those that are whole, in the order in which they were made.
         next_plan: the number of the plan that would come next.
         damages: what is damaged, a sentence's beginning each: ``<path>: <what is wrong with it>``.
-        damaged_commits: the commits that are left out for it.
+        damaged_commits: the commits that are left out for it, with their networks, if these are known.
+        damaged_plans: whether it is not known of every pack that it was planned.
     """
 
     commits: list[Commit]
@@ -109,7 +125,8 @@ class Survey:
     plans: list[dict[str, Any]]
     next_plan: int
     damages: list[str] = field(default_factory=list)
-    damaged_commits: list[Path] = field(default_factory=list)
+    damaged_commits: dict[Path, set[str] | None] = field(default_factory=dict)
+    damaged_plans: bool = False
 
 
 @contextlib.contextmanager
@@ -160,11 +177,16 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.staging) as file:
                 now = os.fstat(file.fileno()).st_mtime
-            files.sync(self.folder)
-        for entry in os.scandir(self.staging):
-            with contextlib.suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_mtime < now - SECONDS_FORGOTTEN:
-                    _remove(Path(entry.path))
+            # what a run that was killed had named and not synced is relied on from here on
+            for folder in (*self._needed, self.folder):
+                files.sync(folder)
+            for folder in (self.folder.parent, self.folder.parent.parent):
+                with contextlib.suppress(PermissionError):  # one may be entered and not listed
+                    files.sync(folder)
+            for entry in files.names(self.staging):
+                with contextlib.suppress(OSError):
+                    if entry.lstat().st_mtime < now - SECONDS_FORGOTTEN:
+                        _remove(entry)
 
     def check_writable(self) -> None:
         """Refuse a folder that cannot be made, without making it.
@@ -196,22 +218,48 @@ class Store:
         Raises:
             StoreError: the disk is full or the file cannot be written.
         """
-        content = _signed(plan)
         with naming(self.folder, "write the plan to"):
             while True:
-                place = self.plans / _plan_name(number or self._next_plan())
-                if files.publish(place, content, self.staging):
+                chosen = number or self._survey_plans()[1]
+                content = _signed({**plan, "number": chosen})
+                if files.publish(self.plans / _plan_name(chosen), content, self.staging):
                     return True
                 if number is not None:
                     return False
 
     def _plan_files(self) -> list[Path]:
         """Return the plans' files in the order in which they were made; before numbers it is not known."""
-        found = self.plans.glob("*.json")
+        found = self._listed(self.plans)
         return sorted(found, key=lambda path: (_plan_number(path), path.name))
 
-    def _next_plan(self) -> int:
-        return max((_plan_number(path) for path in self.plans.glob("*.json")), default=0) + 1
+    def _survey_plans(self) -> tuple[list[dict[str, Any]], int, list[str]]:
+        """Return the plans that are whole, the number that would come next, and what is damaged.
+
+        Raises:
+            StoreError: a plan is of a schema version that is not read.
+        """
+        paths = self._plan_files()
+        found = list(self._each_plan(paths))
+        whole = [plan for plan, _ in found if plan is not None]
+        numbers = {_plan_number(path) for path, (plan, _) in zip(paths, found, strict=True) if plan}
+        taken = {path.name for path in paths}
+        # by plans that are whole: any number can be the name of what is damaged
+        following = max(numbers, default=0) + 1
+        lost = [n for n in range(1, following) if _plan_name(n) not in taken]
+        while _plan_name(following) in taken:
+            following += 1
+        damages = [why for _, why in found if why]
+        damages += [f"{self.plans / _plan_name(number)}: it is missing" for number in lost]
+        return whole, following, damages
+
+    def _listed(self, folder: Path) -> list[Path]:
+        """Return the plans or commits that stand in a folder, in order of their names.
+
+        Raises:
+            StoreError: it cannot be listed; what it holds is not known.
+        """
+        with naming(folder, "read"):
+            return files.names(folder, ".json")
 
     def read_plans(self) -> list[dict[str, Any]]:
         """Return the plans that are whole, in the order in which they were made.
@@ -219,12 +267,14 @@ class Store:
         Raises:
             StoreError: a plan is of a schema version that is not read.
         """
-        return [plan for plan, _ in self._each_plan() if plan is not None]
+        return self._survey_plans()[0]
 
-    def _each_plan(self) -> Iterator[tuple[dict[str, Any] | None, str]]:
-        for path in self._plan_files():
+    def _each_plan(self, paths: Iterable[Path]) -> Iterator[tuple[dict[str, Any] | None, str]]:
+        for path in paths:
             try:
                 plan = self._read_json(path)
+                if plan.pop("number", _plan_number(path)) != _plan_number(path):
+                    raise DamageError(f"{path}: it is damaged, or was renamed")
                 if not _is_plan(plan):
                     raise DamageError(f"{path}: it is damaged")
                 yield plan, ""
@@ -307,8 +357,10 @@ class Store:
 
     def _move_records(self, staged: Path, place: Path, entries: Mapping[str, Any]) -> None:
         """Move staged records to their place; what an interrupted run left there serves if whole."""
-        if place.exists():
-            if all(_matches(place / f"{name}.parquet", entry) for name, entry in entries.items()):
+        if os.path.lexists(place):
+            if not place.is_symlink() and all(
+                self._is_whole(place / f"{name}.parquet", entry) for name, entry in entries.items()
+            ):
                 files.sync(self.records)  # it may be there and not on the disk yet
                 return
             os.replace(place, Path(tempfile.mkdtemp(dir=self.staging)) / "damaged")
@@ -325,13 +377,16 @@ class Store:
     def set_aside(self, path: Path) -> None:
         """Move a damaged commit, whose cells have run again, out of the way.
 
+        To be called with the lease of its pack, as another process may commit that one meanwhile.
+
         Raises:
             StoreError: it cannot be moved.
         """
         with naming(self.folder, "set aside"):
-            self.damaged.mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(path, self.damaged / path.name)
+            if self.committed(path.stem) is None and os.path.lexists(path):
+                self.damaged.mkdir(exist_ok=True)
+                os.rename(path, self.damaged / f"{path.stem}.{uuid.uuid4().hex[:8]}.json")
+                files.sync(self.commits)
 
     def _read_json(self, path: Path) -> dict[str, Any]:
         """Return the content of a plan or commit, without its digest.
@@ -346,9 +401,19 @@ class Store:
             version = content["schema"]
             signature = content.pop("sha256", None)
         # a text of brackets alone is too deep to be read
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamageError(f"{path}: it is damaged") from error
-        if type(version) is not int or version < 1:
+        except OSError as error:
+            _refuse_shortage(path, error)
+            raise DamageError(f"{path}: it is damaged ({error.strerror or error})") from error
+        try:
+            digest = _digest(content)
+            # a version that was another one when the digest was taken
+            known = ({**content, "schema": one} for one in READABLE)
+            changed = version not in READABLE and signature in map(_digest, known)
+        except (ValueError, RecursionError) as error:
+            raise DamageError(f"{path}: it is damaged") from error
+        if type(version) is not int or version < 1 or changed:
             raise DamageError(f"{path}: it is damaged")
         if version not in READABLE:
             raise StoreError(
@@ -360,7 +425,7 @@ class Store:
             named = path.parent == self.plans
             intact = not named or path.stem == hashlib.sha256(text).hexdigest()[:16]
         else:
-            intact = signature == _digest(content)
+            intact = signature == digest
         if not intact:
             raise DamageError(f"{path}: it is damaged, or was edited")
         return dict(content)
@@ -383,7 +448,7 @@ class Store:
         Raises:
             StoreError: a commit is damaged or of a schema version that is not read.
         """
-        return [self._read_commit(path) for path in sorted(self.commits.glob("*.json"))]
+        return [self._read_commit(path) for path in self._listed(self.commits)]
 
     def committed(self, pack: str, whole: bool = True) -> Commit | None:
         """Return the commit of a pack if there is one.
@@ -391,15 +456,18 @@ class Store:
         Args:
             pack: the pack's id.
             whole: whether all its files must be whole, too.
+
+        Raises:
+            StoreError: it is of a schema version that is not read.
         """
         path = self.commits / f"{pack}.json"
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
             commit = self._read_commit(path)
             if whole:
                 self.verify(commit)
-        except StoreError:
+        except DamageError:
             return None
         return commit
 
@@ -410,30 +478,34 @@ class Store:
             StoreError: a plan or commit has a schema version that is not read.
         """
         commits: list[Commit] = []
-        damages: list[tuple[Path, str]] = []
-        for path in sorted(self.commits.glob("*.json")):
+        damages: list[tuple[Path, set[str] | None, str]] = []
+        for path in self._listed(self.commits):
             try:
                 commits.append(self._read_commit(path))
             except DamageError as damage:
-                damages.append((path, str(damage)))
+                damages.append((path, None, str(damage)))
         paths: dict[str, dict[str, Path]] = {}
         whole = []
         # hashing leaves the other threads their turn
         with ThreadPoolExecutor() as pool:
             for commit, found in zip(commits, pool.map(self._whole, commits), strict=True):
                 if isinstance(found, DamageError):
-                    damages.append((self.commits / f"{commit.pack}.json", str(found)))
+                    path = self.commits / f"{commit.pack}.json"
+                    # measurements are no networks that others could stand for
+                    told = set(commit.statuses) if commit.statuses else None
+                    damages.append((path, told, str(found)))
                 else:
                     whole.append(commit)
                     paths[commit.pack] = found
-        plans = list(self._each_plan())
+        plans, following, unknown = self._survey_plans()
         return Survey(
             commits=whole,
             paths=paths,
-            plans=[plan for plan, _ in plans if plan is not None],
-            next_plan=self._next_plan(),
-            damages=[why for _, why in damages] + [why for _, why in plans if why],
-            damaged_commits=[path for path, _ in damages],
+            plans=plans,
+            next_plan=following,
+            damages=[why for *_, why in damages] + unknown,
+            damaged_commits={path: told for path, told, _ in damages},
+            damaged_plans=bool(unknown),
         )
 
     def _whole(self, commit: Commit) -> dict[str, Path] | DamageError:
@@ -449,18 +521,26 @@ class Store:
             DamageError: a file is missing or is not what was committed.
         """
         paths = {}
-        records = self.records.resolve()
         for table, entry in commit.files.items():
             path = self.folder / entry["path"]
-            inside = path.resolve().is_relative_to(records)
-            if not inside or not _matches(path, entry):
-                state = "damaged" if inside and path.is_file() else "missing"
+            if not self._is_whole(path, entry):
+                state = "damaged" if os.path.lexists(path) else "missing"
                 raise DamageError(
                     f"{path}: it is {state}, its commit says {entry['bytes']} bytes with SHA-256 "
                     f"{entry['sha256'][:12]}…"
                 )
             paths[table] = path
+        if commit.schema < DIGESTS_SINCE and not commit.measured:
+            _check_against(commit, paths, self.commits / f"{commit.pack}.json")
         return paths
+
+    def _is_whole(self, path: Path, entry: Mapping[str, Any]) -> bool:
+        """Return whether a table's file is there, among the records, and what its commit says."""
+        try:
+            inside = path.resolve().is_relative_to(self.records.resolve())
+        except (OSError, RuntimeError):  # links in a circle
+            return False
+        return inside and _matches(path, entry)
 
 
 def _remove(path: Path) -> None:
@@ -477,7 +557,8 @@ def _plan_name(number: int) -> str:
 def _plan_number(path: Path) -> int:
     """Return a plan's number, 0 for one of the time when they were named by their digest."""
     # a digest of digits alone is longer
-    return int(path.stem) if path.stem.isdecimal() and len(path.stem) < 16 else 0
+    number = int(path.stem) if path.stem.isdecimal() and len(path.stem) < 16 else 0
+    return number if path.name == _plan_name(number) else 0
 
 
 def _digest(content: Mapping[str, Any]) -> str:
@@ -493,52 +574,91 @@ def _signed(content: Mapping[str, Any]) -> bytes:
 
 def _is_commit(content: Mapping[str, Any]) -> bool:
     """Return whether a commit of an earlier version, which has no digest, can be one."""
-    wanted: dict[str, Any] = {
-        "pack": str, "attempt": int, "statuses": dict, "files": dict, "environment": dict,
-        "wall_s": (int, float),
-    }  # fmt: skip
+    wanted = {"pack": str, "statuses": dict, "files": dict, "environment": dict}
     if not all(isinstance(content.get(key), kind) for key, kind in wanted.items()):
         return False
     known = (set(TABLES), set(MEASURED))
     return (
         set(content["files"]) in known
+        and _is_count(content.get("attempt"))
+        and type(content.get("wall_s")) in (int, float)
+        and 0 <= content["wall_s"] < LARGEST
         and all(status in STATUSES for status in content["statuses"].values())
         and all(_is_entry(entry) for entry in content["files"].values())
+        and _is_plain(content["environment"])
+        and _is_count(content["environment"].get("significant_bits", 0))
     )
 
 
 def _is_entry(entry: Any) -> bool:
-    wanted = {"path": str, "rows": int, "bytes": int, "sha256": str}
     return (
         isinstance(entry, dict)
-        and all(isinstance(entry.get(key), kind) for key, kind in wanted.items())
-        and "\0" not in entry["path"]
+        and isinstance(path := entry.get("path"), str)
+        and PATH.fullmatch(path) is not None
+        and _is_count(entry.get("rows"))
+        and _is_count(entry.get("bytes"))
+        and isinstance(digest := entry.get("sha256"), str)
+        and SHA256.fullmatch(digest) is not None
     )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST
+
+
+def _is_plain(value: Any, deep: int = 0) -> bool:
+    """Return whether a value can be a setting: finite numbers, words, and what holds them."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return deep < DEEPEST and all(_is_plain(one, deep + 1) for one in inner)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return abs(value) < LARGEST
+    return value is None or isinstance(value, str)
 
 
 def _is_plan(content: Mapping[str, Any]) -> bool:
     """Return whether a plan of an earlier version, which has no digest, can be one."""
-    wanted = {"numerics": int, "device": str, "command": list, "conditions": list, "packs": list}
+    wanted = {"device": str, "command": list, "conditions": list, "packs": list}
     if not all(isinstance(content.get(key), kind) for key, kind in wanted.items()):
         return False
     conditions = len(content["conditions"])
     return (
-        all(isinstance(word, str) for word in content["command"])
-        and all(isinstance(one, dict) for one in content["conditions"])
+        _is_count(content.get("numerics"))
+        and all(isinstance(word, str) for word in content["command"])
+        and all(_is_condition(one) for one in content["conditions"])
         and all(
             isinstance(pack, dict)
             and isinstance(pack.get("id"), str)
-            and isinstance(pack.get("attempt"), int)
+            and _is_count(pack.get("attempt"))
             and isinstance(pack.get("cells"), list)
             and pack["cells"]
             and all(
                 isinstance(cell, list)
                 and len(cell) == 2
-                and all(type(number) is int for number in cell)
-                and 0 <= cell[0] < conditions
+                and _is_count(cell[0])
+                and type(cell[1]) is int
+                and abs(cell[1]) < LARGEST
+                and cell[0] < conditions
                 for cell in pack["cells"]
             )
             for pack in content["packs"]
+        )
+    )
+
+
+def _is_condition(value: Any) -> bool:
+    """Return whether a value has what every condition has."""
+    return (
+        isinstance(value, dict)
+        and _is_plain(value)
+        and isinstance(probe := value.get("probe"), dict)
+        and all(_is_count(probe.get(key)) for key in ("steps", "samples"))
+        and all(_is_count(value.get(key)) for key in ("depth", "width", "steps", "batch_size"))
+        and all(
+            isinstance(group := value.get(key), dict) and isinstance(group.get("name"), str)
+            for key in ("activation", "init", "data", "optim")
         )
     )
 
@@ -555,8 +675,33 @@ def _matches(path: Path, entry: Mapping[str, Any]) -> bool:
         if path.stat().st_size != entry["bytes"]:
             return False
         return files.sha256_of(path) == (entry["bytes"], entry["sha256"])
-    except OSError:
+    except OSError as error:
+        _refuse_shortage(path, error)
         return False
+
+
+def _refuse_shortage(path: Path, error: OSError) -> None:
+    """Refuse to call damaged what this process could not open for want of its own.
+
+    Raises:
+        StoreError: that was it.
+    """
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise StoreError(f"cannot read {path}: {error.strerror}.") from error
+
+
+def _check_against(commit: Commit, paths: Mapping[str, Path], place: Path) -> None:
+    """Hold a commit of an earlier version, which has no digest, against the records it names.
+
+    Raises:
+        DamageError: it tells of other networks, or of another end of theirs.
+    """
+    rows = {name: pq.read_metadata(path).num_rows for name, path in paths.items()}
+    cells = pq.read_table(paths["cells"], columns=["cell", "status"]).to_pylist()
+    if {row["cell"]: row["status"] for row in cells} != commit.statuses or rows != {
+        name: entry["rows"] for name, entry in commit.files.items()
+    }:
+        raise DamageError(f"{place}: it is damaged, or was edited")
 
 
 def final_commits(commits: Sequence[Commit]) -> dict[str, Commit]:

@@ -29,7 +29,7 @@ from study.isolation import Done, Lost, Message, Progress
 from study.packing import Pack, packs_of_plan, plan_document, plan_packs
 from study.running import USUAL, Jobs, Running
 from study.settings import can_run, canonical_condition, check_device, study_name
-from study.store import Commit, Store, Survey, final_commits
+from study.store import Commit, Store, Survey, final_commits, naming
 
 NEEDED = ("torch", "pyarrow", "scipy")
 """Packages that training needs and that nothing before it imports."""
@@ -106,8 +106,7 @@ def run_conditions(
         return [_summary(settings, seeds, status) for settings, seeds in checked]
     if packs or survey.damaged_commits:
         survey = store.survey()
-        for path in survey.damaged_commits:
-            store.set_aside(path)  # what it told of has run in another pack
+        _set_aside(survey, room)
     # not as it was at first: another process may have run it all meanwhile
     status = statuses_of(survey.commits)
     _report(cells, status, store, survey.commits)
@@ -117,7 +116,37 @@ def run_conditions(
 def _tell_damages(survey: Survey) -> None:
     """Print what is damaged, and what becomes of it."""
     for damage in survey.damages:
-        print(f"cannot read {damage}; what it held is made again.", file=sys.stderr)
+        print(
+            f"cannot read {damage}; what this command asks for of what it held is made again.",
+            file=sys.stderr,
+        )
+
+
+def _set_aside(survey: Survey, room: Room) -> None:
+    """Move those damaged commits out of the way whose networks have all run again in another pack.
+
+    The others stay, and are told of until the command that asked for their networks is run again.
+
+    Raises:
+        StoreError: one of them cannot be moved.
+    """
+    if not survey.damaged_commits:
+        return
+    final = final_commits(survey.commits)
+    held = {
+        pack.id: {cell.id for cell in pack.cells}
+        for plan in survey.plans
+        for pack in packs_of_plan(plan)
+    }
+    for path, told in survey.damaged_commits.items():
+        cells = told or held.get(path.stem)
+        if cells is None or not cells <= final.keys():
+            continue
+        with naming(room.store.leases, "write to"):
+            lease = room.leases.take(path.stem)
+        if lease is not None:
+            with lease:
+                room.store.set_aside(path)
 
 
 def plan(
@@ -244,6 +273,7 @@ def missing_packs(
             for cell in pack.cells:
                 if cell.id not in planned or planned[cell.id].attempt < pack.attempt:
                     planned[cell.id] = pack
+    lost = survey.damaged_plans
     waiting: dict[str, Pack] = {}
     unplanned: dict[int, list[Cell]] = {}
     for cell in cells:
@@ -259,10 +289,33 @@ def missing_packs(
     new = [
         pack
         for attempt, group in unplanned.items()
-        for pack in plan_packs(group, device, attempt, pack_size)
+        for pack in _divided(group, cells if lost else group, device, attempt, pack_size)
     ]
     packs = sorted([*waiting.values(), *new], key=lambda pack: (-pack.work, pack.id))
     return packs, new
+
+
+def _divided(
+    cells: Sequence[Cell],
+    asked: Sequence[Cell],
+    device: str,
+    attempt: int,
+    pack_size: int | None,
+) -> list[Pack]:
+    """Return packs of cells that no plan names, as near as can be to those of a plan that was lost.
+
+    A plan that was lost was most likely made for all that is asked for: packs of it that are missing as
+    a whole are run as they were, and the rest in new ones.
+    """
+    left = {cell.id: cell for cell in cells}
+    packs = []
+    if len(asked) > len(cells):
+        for pack in plan_packs(asked, device, attempt, pack_size):
+            if all(cell.id in left for cell in pack.cells):
+                packs.append(pack)
+                for cell in pack.cells:
+                    del left[cell.id]
+    return packs + plan_packs(left.values(), device, attempt, pack_size)
 
 
 def _can_run(pack: Pack, final: Mapping[str, Commit], retried: Sequence[str]) -> bool:

@@ -171,38 +171,6 @@ def test_a_file_in_the_place_of_a_folder_is_named(
     refuse("depth=2", ["cannot write to ", Path(place).name], cli, folder, capfd)
 
 
-@pytest.mark.parametrize("table", ["cells", "curves", "layers"])
-def test_a_damaged_study_is_not_continued(
-    table: str, cli: Cli, folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert cli("depth=2") == 0
-    [path] = Path("outputs/mine/records").glob(f"*/{table}.parquet")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    capfd.readouterr()
-    told = [f"cannot read {path}: it is damaged", "delete commits/"]
-    refuse("depth=3", told, cli, folder, capfd)
-    refuse("depth=2", told, cli, folder, capfd)
-    # the sentence says how to go on
-    [commit] = Path("outputs/mine/commits").iterdir()
-    commit.unlink()
-    assert cli("depth=2") == 0
-
-
-def test_a_commit_or_plan_that_is_no_json_is_named(
-    cli: Cli, folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert cli("depth=2") == 0
-    for kind in ("commits", "plans"):
-        [path] = Path("outputs/mine", kind).iterdir()
-        content = path.read_bytes()
-        path.write_bytes(content[:40])
-        capfd.readouterr()
-        refuse("depth=2", [f"cannot read {path}: it is damaged"], cli, folder, capfd)
-        path.write_bytes(content)
-
-
 @pytest.mark.parametrize(
     ("line", "fragments"),
     [

@@ -170,22 +170,26 @@ def test_an_interrupt_leaves_what_was_finished_and_nothing_of_the_rest(
     assert list((FOLDER / "staging").iterdir()) == []
 
 
-def test_a_damaged_record_is_refused_by_every_reader(
+def test_a_damaged_record_is_named_by_every_reader_and_measured_again(
     cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli("counting")
     [path] = FOLDER.glob("records/*/measurements.parquet")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    for read in (lambda: open_study(FOLDER), lambda: publish(FOLDER, Path("copy"))):
-        with pytest.raises(StoreError, match=r"damaged.* to have it measured again"):
-            read()
-    assert cli("counting") == 2
-    assert "measurements.parquet: it is damaged" in capsys.readouterr().err
-    [commit] = FOLDER.glob("commits/*.json")
-    commit.unlink()
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    path.write_bytes(flipped)
+    with pytest.warns(UserWarning, match=f"cannot read {path}: it is damaged"):
+        open_study(FOLDER)
+    with pytest.raises(StoreError, match=f"cannot publish {path}: it is damaged"):
+        publish(FOLDER, Path("copy"))
+    # a sweep into the same study names it, and leaves it to be measured again
+    one = condition(name=FOLDER.name, device="cpu", steps=1)
+    run_conditions([one], ["test"], Running(workers=1))
+    assert f"cannot read {path}: it is damaged" in capsys.readouterr().err
     assert cli("counting") == 0
+    assert f"cannot read {path}: it is damaged" in capsys.readouterr().err
+    assert Store(FOLDER).survey().damages == []
     assert len(stored()) == 4
 
 

@@ -242,7 +242,6 @@ def test_more_parts_than_a_page_holds_are_named(tmp_path):
         ("absent", r"^cannot open .*absent: there is no study in it\.\n$"),
         ("empty", r"^cannot open .*empty: there is no study in it\.\n$"),
         ("file", r"^cannot open .*file: there is no study in it\.\n$"),
-        ("damaged", r"^cannot read .*\.parquet: it is damaged, .*\n$"),
     ],
 )
 def test_what_is_no_study_gets_one_sentence_and_nothing_is_written(
@@ -253,12 +252,6 @@ def test_what_is_no_study_gets_one_sentence_and_nothing_is_written(
         place.mkdir()
     elif what == "file":
         place.write_text("x")
-    elif what == "damaged":
-        shutil.copytree(folder, place, ignore=shutil.ignore_patterns("report"))
-        record = next(place.glob("records/*/layers.parquet"))
-        data = bytearray(record.read_bytes())
-        data[len(data) // 2] ^= 1
-        record.write_bytes(data)
     before = tree(tmp_path)
     assert main([str(place)]) == 2
     said = capsys.readouterr()

@@ -20,6 +20,7 @@ import pandas as pd
 from analysis.labels import flatten, labels
 from analysis.score import best_rates, finished_first
 from analysis.tables import connect, verify
+from study.errors import encodable
 from study.packing import command_of, packs_of_plan
 from study.settings import NEUTRAL
 from study.store import Commit, Store

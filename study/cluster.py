@@ -79,10 +79,11 @@ class Worker:
 
         A user's error is left beside the order, for the one who waits.
         """
-        path = Path(self.folder, "orders", self.order)
+        store = Store(Path(self.folder))
+        path = store.orders / self.order
         try:
             extensions.load_again(self.used)
-            return _work(Store(Path(self.folder)), path, self.workers)
+            return _work(store, path, self.workers)
         except StudyError as error:
             name = os.environ.get("SLURM_JOB_ID") or str(os.getpid())
             with contextlib.suppress(OSError):
@@ -134,6 +135,20 @@ def _work(store: Store, path: Path, workers: int | None) -> int:
     return len(packs)
 
 
+def refusals(store: Store, order: str = "*") -> list[str]:
+    """Return what jobs could not do that the user has to mend, each sentence once.
+
+    Args:
+        store: the study's folder.
+        order: the name of an order without its ending; ``*``: of all.
+    """
+    found = set()
+    for path in store.orders.glob(f"{order}.*.error"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found.add(" ".join(files.read(path).decode().split()))
+    return sorted(found)
+
+
 def device_of(jobs: Jobs, setting: str) -> str | None:
     """Return the device that jobs will have, which this machine may not; None: what is here counts."""
     if jobs.executor != "slurm" or setting == "cpu":
@@ -156,7 +171,6 @@ def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], 
         KeyboardInterrupt: its message says that the jobs go on.
     """
     store = room.store
-    orders = store.folder / "orders"
     content = json.dumps(
         {
             "packs": [pack.id for pack in packs],
@@ -168,20 +182,20 @@ def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], 
     ).encode()
     name = f"{os.urandom(6).hex()}.json"
     with naming(store.folder, "write an order to"):
-        orders.mkdir(exist_ok=True)
-        files.publish(orders / name, content, store.staging)
+        store.orders.mkdir(exist_ok=True)
+        files.publish(store.orders / name, content, store.staging)
     count = min(jobs.jobs or JOBS, len(packs), MOST_JOBS)
     workers = room.workers
     if workers is None and jobs.executor == "submitit_local":
         workers = max(1, cores() // count)
     worker = Worker(str(store.folder.resolve()), name, workers, tuple(extensions.loaded()))
-    crew = Crew(jobs, store.folder / "orders" / "jobs", worker)
+    crew = Crew(jobs, store.orders / "jobs", worker)
     crew.hire(count)
     print(crew.told(count), flush=True)
     if not jobs.wait:
         return
     try:
-        _wait(packs, store, orders / name, crew, count, tell)
+        _wait(packs, store, store.orders / name, crew, count, tell)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"the jobs go on without this program ({crew.how_to_end()})"

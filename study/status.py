@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from study import NUMERICS_VERSION
+from study.cluster import refusals
 from study.errors import SettingError, StoreError, nearest
 from study.leases import Holder, Leases, machine
 from study.packing import command_of, packs_of_plan
@@ -79,6 +80,7 @@ class Status:
         damages: what is damaged, ``<path>: <what is wrong with it>``.
         commands: which commands have networks that are missing, as typed.
         measurements: what tasks measured.
+        refused: what jobs of a cluster could not do, while something is missing.
     """
 
     folder: Path
@@ -90,6 +92,7 @@ class Status:
     damages: list[str]
     commands: list[str]
     measurements: int
+    refused: list[str]
 
 
 def status(folder: Path) -> Status:
@@ -156,6 +159,7 @@ def status(folder: Path) -> Status:
         damages=survey.damages,
         commands=list(dict.fromkeys(commands)),
         measurements=sum(commit.measured for commit in survey.commits),
+        refused=refusals(store) if missing else [],
     )
 
 
@@ -235,6 +239,7 @@ def lines(found: Status) -> list[str]:
     if rest := common[SHOWN:]:
         told.append(f"  {sum(one.count for _, one in rest):,} failed: {len(rest):,} other reasons")
     told += [f"  damaged: {damage}" for damage in found.damages]
+    told += [f"  a job said: {said}" for said in found.refused[:SHOWN]]
     if found.networks["missing"] or found.damages:
         told.append(
             "What is missing may be about to run; should it not, run again:"
@@ -314,4 +319,5 @@ def _plain(found: Status) -> dict[str, Any]:
         "damages": found.damages,
         "commands": found.commands,
         "measurements": found.measurements,
+        "refused": found.refused,
     }  # fmt: skip

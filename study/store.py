@@ -6,6 +6,7 @@ A study's folder holds
                                    see `study.tasks`, measurements.parquet alone
     commits/<pack>.json            rows, bytes and SHA-256 of these files, the cells and their status
     leases/                        which process is at which pack now, see `study.leases`
+    orders/                        what jobs of a cluster are to run, see `study.cluster`
     checkpoints/                   how far a long pack has come, see `study.checkpoint`
     staging/                       what is being written; of no meaning to a reader
     damaged/                       commits that were found damaged and whose cells have run again since
@@ -155,6 +156,7 @@ class Store:
         self.commits = self.folder / "commits"
         self.leases = self.folder / "leases"
         self.checkpoints = self.folder / "checkpoints"
+        self.orders = self.folder / "orders"
         self.staging = self.folder / "staging"
         self.damaged = self.folder / "damaged"
 

@@ -114,6 +114,20 @@ def test_nobody_has_to_wait_and_the_status_is_told() -> None:
     assert told["networks"] == {"ok": 8, "diverged": 0, "failed": 0, "running": 0, "missing": 0}
 
 
+def test_what_a_job_could_not_do_is_told_to_who_waits_and_by_the_status() -> None:
+    Path("mine.py").write_text(
+        "import os\nfrom study.activations import ACTIVATIONS\n\n"
+        "if 'SUBMITIT_EXECUTOR' in os.environ:\n    raise RuntimeError('no such licence here')\n\n"
+        "@ACTIVATIONS.register()\ndef mine(z):\n    return z.tanh()\n"
+    )
+    words = ("--use", "mine.py", *SWEEP, "steps=2", "activation=mine", *LOCAL)
+    told = study(*words)
+    assert told.returncode == 2
+    assert "no such licence here" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert "  a job said: cannot" in study("status", "outputs/mine").stdout
+
+
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
 def test_under_hydras_own_launchers_each_job_is_a_pack_in_the_same_store(launcher: str) -> None:
     if launcher != "basic":

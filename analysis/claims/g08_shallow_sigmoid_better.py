@@ -13,7 +13,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, drawing, outcomes, panels
 from analysis.ledger.claim import Amendment, Claim, Evidence, Part
 from analysis.ledger.select import ORDINARY, linear_level, paired, tuned, where, whole
-from analysis.ledger.series import WIDENED
+from analysis.ledger.series import RATES, WIDENED
 from analysis.words import several, share
 
 SHALLOW, DEEP = (2, 3), (8, 32)
@@ -31,7 +31,7 @@ def judge(study: Study, data: str) -> Evidence:
     """Weigh what shallow sigmoid networks reach, and how much less deeper ones do."""
     chosen = where(
         activation="sigmoid", init=ORDINARY, depth=[*SHALLOW, *DEEP], steps=STEPS, probe__steps=8,
-        probe__samples=256, data=data,
+        probe__samples=256, data=data, optim__lr=RATES,
     )  # fmt: skip
     found = whole(tuned(study, chosen), init=ORDINARY, depth=[*SHALLOW, *DEEP])
     well, worse = [], []

@@ -22,7 +22,12 @@ TARGETS = (2.2, 2.0, 1.8, 1.6, 1.4, 1.2, 1.0, 0.8, 0.6, 0.4)
 ENOUGH = 0.75
 """Share of the networks compared that must reach a target: of two sides at least half of the slower one."""
 
-TRAINED: dict[str, Any] = {"steps": 200, "probe__steps": 8, "probe__samples": 256}
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Those of the experiments about training: others try further ones for some of the same conditions."""
+
+TRAINED: dict[str, Any] = {
+    "steps": 200, "probe__steps": 8, "probe__samples": 256, "optim__lr": RATES,
+}  # fmt: skip
 """Settings of the experiments about training: others with as many updates are probed otherwise, and the same
 network must not be counted twice."""
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis.claims import a08_sigmoid_zigzags, claims
 from analysis.ledger.claim import Evidence
-from tests.claims import cases_a, synthetic
+from tests.claims import cases_a, cases_g, synthetic
 
 
 def judged(name: str, folder: Path, networks, measured=()) -> Evidence:
@@ -47,6 +47,26 @@ def test_an_update_without_a_gradient_is_seen_where_nothing_decays(tmp_path: Pat
 @pytest.mark.parametrize("moving", ["bias_grad_norm", "update_norm"])
 def test_whatever_moves_below_a_sign_function_refutes(moving: str, tmp_path: Path) -> None:
     assert judged("A11", tmp_path, cases_a.a11("refuted", moving)).word == "refuted"
+
+
+@pytest.mark.parametrize("name", ["A3", "A13", "G8"])
+def test_a_rate_that_only_another_experiment_tries_is_not_chosen(name: str, tmp_path: Path) -> None:
+    case = cases_g.g8 if name == "G8" else getattr(cases_a, name.lower())
+    networks = case("supported")
+    own = {"activation": "sigmoid", "init": "xavier_normal", "depth": 3}
+    further = {
+        one.seed: replace(
+            one,
+            settings={**one.settings, "optim": {"name": "sgd", "lr": 10.0}},
+            scores=dict.fromkeys(one.scores, 0.99),
+        )
+        for one in networks
+        if own.items() <= one.settings.items() and one.settings["probe"] == cases_a.PROBE
+    }
+    assert further
+    alone = judged(name, tmp_path / "alone", networks)
+    found = judged(name, tmp_path / "both", [*networks, *further.values()])
+    pd.testing.assert_frame_equal(found.table, alone.table)
 
 
 def test_a_network_probed_in_another_way_is_not_counted_twice(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Amendment, Claim, Evidence, Part
 from analysis.ledger.select import linear_level, paired, tuned, ways, where, whole
-from analysis.words import joined, points, signed
+from analysis.words import joined, points, signed, verb
 
 DEPTHS = (3, 6)
 
@@ -94,19 +94,29 @@ def pretrained(study: Study, data: str) -> pd.DataFrame:
 
 
 def unlearnt(found: pd.DataFrame) -> str:
-    """Return a sentence on the depths at which no start learns anything, empty where there is none."""
-    above = found.assign(above=found["score"] - found["chance"])
-    best = above.groupby(["depth", "init"])["above"].mean().groupby("depth").max()
-    stuck = [f"depth {depth}" for depth in best.index[best <= POINT]]
-    if not stuck:
-        return ""
-    reached = 100 * float(
-        found.groupby(["depth", "init"])["score"].mean()[best.index[best <= POINT]].max()
-    )
-    return (
-        f" At {joined(stuck)} no start trains: the best mean is {reached:.1f} % (chance "
-        f"{100 * found['chance'].iloc[0]:.0f} %), so that accuracy compares nothing there."
-    )
+    """Return sentences on the depths at which no start learns anything, or some start does not."""
+    chance = float(found["chance"].iloc[0])
+    means = found.groupby(["depth", "init"])["score"].mean()
+    best = means.groupby("depth").max()
+    stuck = best.index[best <= chance + POINT]
+    told = ""
+    if len(stuck):
+        told = (
+            f" At {joined([f'depth {depth}' for depth in stuck])} no start trains: the best mean is "
+            f"{100 * best[stuck].max():.1f} % (chance {100 * chance:.0f} %), so that accuracy compares nothing "
+            "there."
+        )
+    for depth in best.index.difference(stuck):
+        here = means[depth]
+        idle, others = here[here <= chance + POINT], here[here > chance + POINT]
+        if len(idle):
+            reached = [f"{init} ({100 * mean:.1f} %)" for init, mean in others.items()]
+            told += (
+                f" At depth {depth} {joined(list(idle.index))} {verb(len(idle), 'does', 'do')} not train: the best "
+                f"mean is {100 * idle.max():.1f} % (chance {100 * chance:.0f} %), whereas "
+                f"{joined(reached)} {verb(len(reached), 'does', 'do')}."
+            )
+    return told
 
 
 def _figure(found: pd.DataFrame, linear: float) -> Figure:

@@ -14,7 +14,7 @@ from analysis import layout, style
 from analysis.frames import Study
 from analysis.ledger import decision, outcomes, panels
 from analysis.ledger.claim import Amendment, Claim, Evidence, Part
-from analysis.ledger.select import CONDITION, linear_level, tuned, where, whole
+from analysis.ledger.select import CONDITION, linear_level, networks, tuned, where, whole
 from analysis.ledger.series import span
 from analysis.words import joined
 
@@ -76,11 +76,7 @@ def judge(study: Study, data: str) -> Evidence:
         f"{int(shallow['trained'].sum())} of {len(shallow)}; without decay, of as deep ones {joined(bare)}. "
         f"{_factors(spreads)}"
     )
-    if all(_of(found, depth, 0.0)["trained"].mean() < MOST for depth in DEPTHS[1:]):
-        said += (
-            " This start does not train most networks of these depths without decay either, and that, more than "
-            "the decay, is what is weighed here."
-        )
+    said += _at_any_rate(networks(study, chosen, {"decay": "weight_decay"}))
     return Evidence(
         parts,
         found,
@@ -123,6 +119,34 @@ def _spread(
 def _log_ratio(values: np.ndarray) -> float:
     one, other = values.std(axis=0, ddof=1)
     return math.log10(one / other)
+
+
+def _at_any_rate(every: pd.DataFrame) -> str:
+    """Return a sentence on how many train at the rate that trains most: few tuning seeds choose roughly.
+
+    Args:
+        every: the networks for evidence, of all rates.
+    """
+    trained = every.assign(trained=every["score"] > every["chance"] + LEARNT)
+    most = trained.groupby(["depth", "decay", "lr"])["trained"].agg(["sum", "count", "mean"])
+    most = most.sort_values("mean").groupby(["depth", "decay"]).tail(1).droplevel("lr")
+
+    def told(depth: int, decays: tuple[float, ...]) -> str:
+        best = most.loc[depth].loc[list(decays)].sort_values("mean").iloc[-1]
+        return f"{best['sum']:.0f} of {best['count']:.0f} at depth {depth}"
+
+    said = (
+        " At whichever of the rates trains most, with decay "
+        f"{joined([told(depth, DECAYS[1:]) for depth in DEPTHS[1:]])} train, without "
+        f"{joined([told(depth, (0.0,)) for depth in DEPTHS[1:]])}."
+    )
+    idle = [f"depth {depth}" for depth in DEPTHS[1:] if most.loc[depth]["mean"].max() < 0.5]
+    if idle:
+        said += (
+            f" At {joined(idle)} this start does not train half of the networks with any decay or rate, and that, "
+            "more than the decay, is what is weighed there."
+        )
+    return said
 
 
 def _factors(spreads: list[decision.Outcome]) -> str:
@@ -222,7 +246,8 @@ CLAIM = Claim(
         "that of the finite test set is in it, too, on both sides. Regularization is weight decay; 300 "
         "updates by plain SGD. The start is torch_default alone: where "
         "its deep networks hardly train in that time at rates up to 10, with decay or without, that decides "
-        "against the claim by itself, and of starts that do train at depth, such as He's, nothing is shown here."
+        "against the claim by itself, and of starts that do train at depth, such as He's, nothing is shown here. "
+        "Where few seeds train, the three that choose the rate choose it roughly: at another one more may train."
     ),
     amendments=(
         Amendment(

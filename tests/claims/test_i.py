@@ -210,6 +210,21 @@ def test_stuck_networks_that_all_end_alike_have_no_small_spread(tmp_path: Path) 
     assert all(math.isinf(test.estimate) for test in found.parts[1].tests)
 
 
+def test_what_trains_at_another_rate_than_the_chosen_one_is_said(tmp_path: Path) -> None:
+    def more(one: Invented) -> Invented:
+        # seeds that are not for tuning would train at 1 as well, without decay
+        own = one.settings["depth"], one.settings["optim"]
+        bare = own[0] == 8 and own[1]["lr"] == 1.0 and not own[1]["weight_decay"]
+        return replace(one, scores={**one.scores, "final_test_accuracy": 0.5}) if bare else one
+
+    networks = [more(one) if one.seed < 20 else one for one in cases_i.decayed(12, 0.005)]
+    said = judged("I9", tmp_path, networks).said
+    assert "without decay, of as deep ones 12 of 30 at depth 8 and 12 of 30 at depth 16" in said
+    assert "with decay 12 of 30 at depth 8 and 12 of 30 at depth 16 train" in said
+    assert "without 20 of 30 at depth 8 and 12 of 30 at depth 16." in said
+    assert "At depth 16 this start does not train half of the networks" in said
+
+
 def test_a_study_that_lacks_a_condition_is_no_evidence(tmp_path: Path) -> None:
     networks = [
         one
@@ -263,6 +278,17 @@ def test_what_came_out_says_at_which_depth_no_start_trains(tmp_path: Path) -> No
         ]
         said = judged(name, tmp_path / f"{name} idle", idle, measured).said
         assert "At depth 6 no start trains: the best mean is 10.0 % (chance 10 %)" in said
+        # all but the pre-trained ones do
+        idle = [
+            one if one.settings["init"] == cases_i.RBM else other
+            for one, other in zip(networks, idle, strict=True)
+        ]
+        said = judged(name, tmp_path / f"{name} alone", idle, measured).said
+        assert (
+            "At depth 6 he_normal and xavier_normal do not train: the best mean is 10.0 %" in said
+        )
+        assert "rbm (" in said
+        assert "no start trains" not in said
 
 
 def test_two_choices_of_one_rate_are_said_to_be_one(tmp_path: Path) -> None:

@@ -37,10 +37,11 @@ def commands(start: str) -> list[list[str]]:
 
 
 MEASURE_COMMANDS = commands("python -m study measure")
+STATUS_COMMANDS = commands("python -m study status")
 STUDY_COMMANDS = [
     words
     for words in commands("python -m study")
-    if "--use" not in words and words not in MEASURE_COMMANDS
+    if "--use" not in words and words not in MEASURE_COMMANDS + STATUS_COMMANDS
 ]
 OWN_COMMANDS = [words for words in commands("python -m study") if "--use" in words]
 
@@ -85,6 +86,8 @@ def test_a_study_command_runs_and_its_study_can_be_reported(words, tmp_path):
         said = run(report, tmp_path)
         assert f"Report: outputs/{name}/report/index.html" in said
     if name == "mine":
+        for status in STATUS_COMMANDS:
+            assert "networks in outputs/mine: " in run(status, tmp_path)
         query, notebook = [block for block in blocks("python") if "open_study" in block]
         assert "decades" in run(["python", "-c", query], tmp_path)
         assert "activation" in run(["python", "-c", notebook], tmp_path)

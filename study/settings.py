@@ -108,6 +108,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "norm": ("none", "batch", "layer"),
     "dtype": ("float32", "float64"),
     "device": ("auto", "cpu", "cuda"),
+    "retry": ("failed", "diverged", "none"),
 }
 
 GROUPS: dict[str, Registry[Any]] = {

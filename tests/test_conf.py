@@ -107,7 +107,7 @@ def conditions_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[.
     """Return a function that runs a command line and gives what arrives at `study.sweep`."""
     arrived: Conditions = []
 
-    def run_conditions(conditions: Conditions, **_more: Any) -> list[dict[str, int]]:
+    def run_conditions(conditions: Conditions, *_more: Any) -> list[dict[str, int]]:
         arrived.extend(conditions)
         return [{"cells": 1, "ok": 1, "diverged": 0, "failed": 0} for _ in conditions]
 
@@ -141,7 +141,7 @@ def test_an_experiment_of_the_ledger_goes_to_its_study_with_seeds_enough(
         assert (one["tuning_seeds"] >= 3) == (one["steps"] > 0 and one["tuning_seeds"] > 0)
         assert len(rates) == 1 or one["tuning_seeds"] or experiment == "ledger_dying"
         settings, seeds = canonical_condition(
-            {key: value for key, value in one.items() if key not in ("name", "device")}
+            {key: value for key, value in one.items() if key not in ("name", "device", "retry")}
         )
         cells |= {(str(settings), seed) for seed in seeds}
     count = sum(one["seeds"] + one["tuning_seeds"] for one in conditions)
@@ -203,6 +203,7 @@ def test_the_defaults_are_the_documented_ones(conditions_of: Callable[..., Condi
         **{"depth": 8, "width": 64, "seed": 0, "seeds": 5, "steps": 300, "batch_size": 128},
         "tuning_seeds": 0,
         **{"bias": True, "norm": "none", "dropout": 0.0, "device": "auto", "dtype": "float32"},
+        "retry": "failed",
         "probe": {"steps": 20, "samples": 512},
     }
 

@@ -321,7 +321,7 @@ def cli(
     """Return ``python -m study`` as a function, and the conditions that it would have run."""
     arrived: list[dict[str, Any]] = []
 
-    def run_conditions(conditions: list[dict[str, Any]], **_more: Any) -> list[dict[str, int]]:
+    def run_conditions(conditions: list[dict[str, Any]], *_more: Any) -> list[dict[str, int]]:
         arrived.extend(conditions)
         return [{"cells": 1, "ok": 1, "diverged": 0, "failed": 0} for _ in conditions]
 

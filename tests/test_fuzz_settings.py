@@ -8,6 +8,7 @@ or starts a program, sees what a comparison of folders would miss.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
 import os
@@ -43,6 +44,7 @@ from study.__main__ import main
 from study.activations import ACTIVATIONS
 from study.errors import SettingError
 from study.guard import FOR_JOB_FOLDERS
+from study.running import Running
 
 pytestmark = pytest.mark.usefixtures("hydra_restore_singletons")
 
@@ -231,8 +233,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     run_conditions = study.sweep.run_conditions
 
-    def plan(conditions: Any, **more: Any) -> Any:
-        return run_conditions(conditions, **{**more, "dry_run": True})
+    def plan(conditions: Any, command: Any, running: Running) -> Any:
+        return run_conditions(conditions, command, dataclasses.replace(running, dry_run=True))
 
     monkeypatch.setattr(study.sweep, "run_conditions", plan)
     for module in (study.sweep, study.execution):

@@ -158,7 +158,8 @@ ODD: st.SearchStrategy[Any] = st.one_of(
         ["", "ok", "failed", "unknown", "../..", "/etc/passwd", "a\0b", "\ud800", "x" * 5000]
     ),
     st.sampled_from(["records/../../x", "records/a.b/cells.parquet\0", "\x1b[31m", "<script>"]),
-    st.sampled_from([[], {}, [[]], {"": {}}, [None], {"name": 3}]),
+    # copies, since they are changed themselves
+    st.sampled_from([[], {}, [[]], {"": {}}, [None], {"name": 3}]).map(copy.deepcopy),
     st.text(max_size=8),
     st.integers(2, 900).map(lambda deep: json.loads("[" * deep + "]" * deep)),
 )

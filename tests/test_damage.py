@@ -476,7 +476,10 @@ WORDS = [
 @pytest.mark.usefixtures("hydra_restore_singletons")
 @pytest.mark.parametrize(
     ("glob", "damage"),
-    [("records/*/layers.parquet", flipped), ("commits/*.json", EDITS["status"])],
+    [
+        ("records/*/layers.parquet", flipped),
+        pytest.param("commits/*.json", EDITS["status"], marks=pytest.mark.long),
+    ],
 )
 def test_the_commands_name_what_is_damaged_and_the_report_shows_it_missing(
     glob: str, damage: Damage, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

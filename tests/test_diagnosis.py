@@ -240,7 +240,9 @@ def test_recall_and_false_alarms_are_counted(study: Study) -> None:
 
 def _of_one(more: dict) -> dict:
     condition = {**SMALL, **more, "seeds": 1, "seed": 0}
-    return {key: value for key, value in condition.items() if key not in ("name", "device", "retry")}
+    return {
+        key: value for key, value in condition.items() if key not in ("name", "device", "retry")
+    }
 
 
 def test_every_label_says_what_it_means_and_what_mends_it() -> None:

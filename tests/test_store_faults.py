@@ -296,7 +296,9 @@ def uninterrupted(cli: Cli) -> tuple[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in (1, 2, 3))]
+)
 def test_a_run_ends_in_one_sentence_whichever_call_fails_and_goes_on(
     part: int, cli: Cli, uninterrupted: tuple[str, int], capfd: pytest.CaptureFixture[str]
 ) -> None:

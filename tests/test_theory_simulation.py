@@ -83,7 +83,9 @@ def allowed(field: MeanField, upper: int, first: float) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", SIX)
-@pytest.mark.parametrize("depth", [2, 8, 16, pytest.param(32, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "depth", [2, 8, *(pytest.param(deep, marks=pytest.mark.long) for deep in (16, 32))]
+)
 def test_the_theory_says_what_ten_seeds_of_width_256_measure(activation: str, depth: int) -> None:
     upper = 2 if depth == 2 else depth - 1
     for init in STARTS:

@@ -149,6 +149,15 @@ def refusals(store: Store, order: str = "*") -> list[str]:
     return sorted(found)
 
 
+def ordered(store: Store) -> set[str]:
+    """Return the packs that jobs were ever submitted for."""
+    found: set[str] = set()
+    for path in store.orders.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found |= set(json.loads(files.read(path))["packs"])
+    return found
+
+
 def device_of(jobs: Jobs, setting: str) -> str | None:
     """Return the device that jobs will have, which this machine may not; None: what is here counts."""
     if jobs.executor != "slurm" or setting == "cpu":

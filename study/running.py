@@ -107,8 +107,8 @@ def running_of(launcher: Mapping[str, Any]) -> Running:
         return Running(**given, jobs=jobs)
     if jobs != Jobs(executor or ""):
         raise SettingError(
-            "cannot use hydra.launcher.jobs, wait or slurm here: they are for hydra.launcher.executor="
-            f"{' and '.join(SUBMITTED)}."
+            "cannot use hydra.launcher.jobs, hydra.launcher.wait or hydra.launcher.slurm here: they are for "
+            f"hydra.launcher.executor={' and '.join(SUBMITTED)}."
         )
     return Running(**given)
 

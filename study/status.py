@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from study import NUMERICS_VERSION
-from study.cluster import refusals
+from study.cluster import ordered, refusals
 from study.errors import SettingError, StoreError, nearest
 from study.leases import Holder, Leases, machine
 from study.packing import command_of, packs_of_plan
@@ -81,6 +81,7 @@ class Status:
         commands: which commands have networks that are missing, as typed.
         measurements: what tasks measured.
         refused: what jobs of a cluster could not do, while something is missing.
+        submitted: how many missing packs jobs of a cluster were once submitted for.
     """
 
     folder: Path
@@ -93,6 +94,7 @@ class Status:
     commands: list[str]
     measurements: int
     refused: list[str]
+    submitted: int
 
 
 def status(folder: Path) -> Status:
@@ -160,13 +162,25 @@ def status(folder: Path) -> Status:
         commands=list(dict.fromkeys(commands)),
         measurements=sum(commit.measured for commit in survey.commits),
         refused=refusals(store) if missing else [],
+        submitted=len(ordered(store) & (seen - committed - holders.keys())) if missing else 0,
     )
 
 
 def _meant(folder: Path) -> str:
-    """Return the study beside a folder that there is none in, if its name is nearly the same."""
-    beside = [one.parent.name for one in folder.parent.glob("*/commits")]
-    return nearest(folder.name, beside)
+    """Return the study that may have been meant by a folder in which there is none."""
+    inside = Path("outputs") / folder
+    if (inside / "commits").is_dir():
+        return f" (did you mean '{inside.as_posix()}'?)"
+    beside = {one.parent.name: one.parent for one in folder.parent.glob("*/commits")}
+    near = nearest(folder.name, beside)
+    return next(
+        (
+            near.replace(name, path.as_posix())
+            for name, path in beside.items()
+            if f"'{name}'" in near
+        ),
+        "",
+    )
 
 
 def _age(path: Path) -> float | None:
@@ -240,6 +254,11 @@ def lines(found: Status) -> list[str]:
         told.append(f"  {sum(one.count for _, one in rest):,} failed: {len(rest):,} other reasons")
     told += [f"  damaged: {damage}" for damage in found.damages]
     told += [f"  a job said: {said}" for said in found.refused[:SHOWN]]
+    if found.submitted:
+        told.append(
+            f"Jobs were submitted for {found.submitted:,} of the missing packs; whether they wait, the "
+            "scheduler says (squeue --me). While they do, nothing needs to be run again."
+        )
     if found.networks["missing"] or found.damages:
         told.append(
             "What is missing may be about to run; should it not, run again:"
@@ -282,7 +301,7 @@ def main(words: Sequence[str]) -> int:
         SettingError: the command line cannot be read.
         StoreError: there is no study.
     """
-    if not words or any(word in ("-h", "--help") for word in words):
+    if any(word in ("-h", "--help") for word in words):
         print(HELP)
         return 0
     folders = [word for word in words if word != "--json"]
@@ -320,4 +339,5 @@ def _plain(found: Status) -> dict[str, Any]:
         "commands": found.commands,
         "measurements": found.measurements,
         "refused": found.refused,
+        "submitted": found.submitted,
     }  # fmt: skip

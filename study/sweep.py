@@ -109,7 +109,7 @@ def run_conditions(
         _set_aside(survey, room)
     # not as it was at first: another process may have run it all meanwhile
     status = statuses_of(survey.commits)
-    _report(cells, status, store, survey.commits)
+    _report(cells, status, store, survey.commits, retried)
     return [_summary(settings, seeds, status) for settings, seeds in checked]
 
 
@@ -474,7 +474,11 @@ def _outlook(
 
 
 def _report(
-    cells: Sequence[Cell], status: Mapping[str, str], store: Store, commits: Sequence[Commit]
+    cells: Sequence[Cell],
+    status: Mapping[str, str],
+    store: Store,
+    commits: Sequence[Commit],
+    retried: Sequence[str],
 ) -> None:
     """Print the last lines of a run: what came out, and what to type next."""
     found = [status.get(cell.id, "missing") for cell in cells]
@@ -488,11 +492,13 @@ def _report(
     whole = f" (this command's; the study holds {len(status):,})" if more else ""
     print(f"{_counted(len(cells), 'network')} in {place}: {counts}{whole}.")
     if "failed" in found:
-        _report_failures(cells, store, commits)
+        _report_failures(cells, store, commits, "failed" in retried)
     print(f"Next: python -m analysis {place}")
 
 
-def _report_failures(cells: Sequence[Cell], store: Store, commits: Sequence[Commit]) -> None:
+def _report_failures(
+    cells: Sequence[Cell], store: Store, commits: Sequence[Commit], again: bool
+) -> None:
     """Print why cells failed, the most frequent reasons first."""
     reasons = failure_reasons(cells, store, commits).most_common()
     for why, count in reasons[:SHOWN_REASONS]:
@@ -503,7 +509,7 @@ def _report_failures(cells: Sequence[Cell], store: Store, commits: Sequence[Comm
         )
     print(
         "Why each cell failed stands in the column `error` of the table `cells`; "
-        "the same command tries them again."
+        f"the same command {'' if again else 'without retry=none '}tries them again."
     )
 
 

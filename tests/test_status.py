@@ -135,7 +135,7 @@ def test_where_there_is_no_study_one_sentence_says_so(capsys: pytest.CaptureFixt
     Path("outputs/zzzz").touch()
     nothing = "there is no study in it"
     for folder, why in {
-        "outputs/mien": f"{nothing} (did you mean 'mine'?)",
+        "outputs/mien": f"{nothing} (did you mean 'outputs/mine'?)",
         "outputs/quite/another": nothing,
         "outputs": nothing,
         "outputs/zzzz": nothing,

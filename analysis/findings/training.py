@@ -42,6 +42,8 @@ def training_findings(tables: Mapping[str, pd.DataFrame], variant: Variant) -> l
     if best["networks"].sum() == 0:
         text = "No network with a hidden layer finished its training at the best rates."
         return [Finding(text, "trainability")]
+    # of a condition none of whose networks is there, nothing can be said
+    best = best[(best["networks"] + best["diverged"] + best["failed"] > 0) | (best["missing"] == 0)]
     found = [
         *_best(best, score, beside),
         *_reach(best),

@@ -307,7 +307,7 @@ def main(words: Sequence[str]) -> int:
     folders = [word for word in words if word != "--json"]
     if len(folders) != 1 or folders[0].startswith("-"):
         raise SettingError(
-            f"cannot read 'status {' '.join(words)}': behind status stands one folder, as outputs/mine, "
+            f"cannot read '{' '.join(['status', *words])}': behind status stands one folder, as outputs/mine, "
             "and --json."
         )
     found = status(Path(folders[0]))

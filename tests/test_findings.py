@@ -164,6 +164,18 @@ def test_the_greatest_depth_that_learns_is_told_of_every_condition():
     ) in found(frame)
 
 
+def test_a_condition_whose_networks_are_not_there_is_not_said_to_fail() -> None:
+    both = [
+        {"activation": one, "depth": depth, "test": 0.9, "status": "ok"}
+        for one in ("relu", "sigmoid")
+        for depth in (2, 4)
+    ]
+    both[-1] |= {"status": "missing"}
+    said = found(cells(*both))
+    assert "At depth 4, the one condition" in said or "At depth 4, 1 of 1 condition" in said
+    assert "sigmoid" not in next(line for line in said.splitlines() if "At depth 4" in line)
+
+
 def test_a_rate_is_too_fast_only_where_a_smaller_one_is_safe():
     slow = {"lr": 0.03, "test": spread(0.5)}
     fast = {"lr": 0.3, "test": 0.5, "status": ["ok", "diverged", "diverged"]}

@@ -143,12 +143,14 @@ def test_where_there_is_no_study_one_sentence_says_so(capsys: pytest.CaptureFixt
     }.items():
         code, text = told(capsys, folder)
         assert (code, text) == (2, f"cannot tell the status of {Path(folder)}: {why}.\n")
-    for words in (["outputs/mine", "more"], ["--jason", "outputs/mine"], ["--json"]):
+    for words in (["outputs/mine", "more"], ["--jason", "outputs/mine"], ["--json"], []):
         code, text = told(capsys, *words)
         assert code == 2
-        assert text.startswith(f"cannot read 'status {' '.join(words)}': behind status stands one")
+        assert text.startswith(
+            f"cannot read '{' '.join(['status', *words])}': behind status stands one"
+        )
         assert text.count("\n") == 1
-    for words in ([], ["--help"], ["outputs/mine", "-h"]):
+    for words in (["--help"], ["outputs/mine", "-h"]):
         assert told(capsys, *words) == (0, status.HELP + "\n")
 
 

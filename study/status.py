@@ -307,8 +307,8 @@ def main(words: Sequence[str]) -> int:
     folders = [word for word in words if word != "--json"]
     if len(folders) != 1 or folders[0].startswith("-"):
         raise SettingError(
-            f"cannot read '{' '.join(['status', *words])}': behind status stands one folder, as outputs/mine, "
-            "and --json."
+            f"cannot read '{' '.join(['status', *words])}': behind status stands one folder, as "
+            "outputs/mine, and --json."
         )
     found = status(Path(folders[0]))
     if "--json" in words:

@@ -664,12 +664,12 @@ def _many_files(world: World, files: Files) -> None:
 
 def test_a_fuzzed_command_line_is_told_or_planned_and_nothing_else(world: World) -> None:
     _quick_lines(world)
-    assert min(world.counts[0], world.counts[2]) > 3, world.counts  # some are valid
+    assert min(world.counts[0], world.counts[2]) > 2, world.counts  # some are valid
 
 
 def test_a_fuzzed_configuration_file_is_told_or_planned_and_nothing_else(world: World) -> None:
     _quick_files(world)
-    assert min(world.counts[0], world.counts[2]) > 3, world.counts
+    assert min(world.counts[0], world.counts[2]) > 2, world.counts
 
 
 @pytest.mark.long

@@ -73,7 +73,8 @@ def check_like_one(networks: int, twice: int = 0) -> None:
     check_whole(MINE, networks)
     counts = begun()
     assert len(counts) == networks
-    assert set(counts.values()) <= {1, 2}
+    # each of those that are killed may have had the same one
+    assert max(counts.values()) <= 1 + twice
     assert sum(count - 1 for count in counts.values()) <= 2 * twice  # of two networks each
     run_conditions(grid("one"), ["test"], INLINE)
     assert shown(MINE) == shown(ONE)

@@ -204,7 +204,7 @@ def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], 
     if not jobs.wait:
         return
     try:
-        _wait(packs, store, store.orders / name, crew, count, tell)
+        _wait(packs, room, store.orders / name, crew, count, tell)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"the jobs go on without this program ({crew.how_to_end()})"
@@ -213,17 +213,19 @@ def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], 
 
 def _wait(
     packs: Sequence[Pack],
-    store: Store,
+    room: Room,
     order: Path,
     crew: Crew,
     count: int,
     tell: Callable[[str], None],
 ) -> None:
     """Tell of each pack once it is committed, and replace jobs that are lost."""
-    missing = {pack.id for pack in packs}
+    store, missing = room.store, {pack.id for pack in packs}
     resubmitted, asked = 0, time.monotonic()
     while True:
         committed = {path.stem for path in store.commits.glob("*.json")}
+        # a damaged commit stands there until a job has made it again
+        committed -= {one for one in missing & room.damaged if room.committed(one) is None}
         for pack in sorted(missing & committed):
             tell(pack)
         missing -= committed
@@ -232,13 +234,7 @@ def _wait(
         if time.monotonic() - asked >= ASKED_S:
             asked = time.monotonic()
             lost = crew.count_lost()
-            errors = sorted(
-                {
-                    one.read_text(encoding="utf-8")
-                    for one in order.parent.glob(f"{order.stem}.*.error")
-                }
-            )
-            if errors:
+            if errors := refusals(store, order.stem):
                 crew.end()
                 raise StudyError(errors[0])
             if not crew.living and not lost:

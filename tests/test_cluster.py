@@ -63,6 +63,17 @@ def test_local_jobs_leave_the_bytes_that_this_process_leaves() -> None:
     assert records() == expected
 
 
+def test_local_jobs_make_again_what_is_damaged_before_the_command_ends() -> None:
+    assert study(*SWEEP, "steps=5", "hydra.launcher.workers=1").returncode == 0
+    expected = records()
+    damaged = next(Path("outputs/mine/records").glob("*/layers.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    done = study(*SWEEP, "steps=5", *LOCAL)
+    assert done.returncode == 0, done.stderr
+    assert "8 networks in outputs/mine: 8 ok." in done.stdout
+    assert records() == expected
+
+
 def test_a_job_that_is_killed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     command = [
         sys.executable, "-c",

@@ -22,14 +22,16 @@ ENOUGH_SEEDS = 5
 
 
 def next_step(study: Study) -> str:
-    """Return what to run next and why, never a command that was run already.
+    """Return what to run next and why: what failed or is missing, else never what was run already.
 
     Args:
         study: an opened study.
     """
-    if (study.cells["status"] == "failed").all():
-        commands = [plan.command for plan in study.plans]
-        return f"mend what failed, as told above, and run it again: {commands[-1]}"
+    failed = set(study.cells.loc[study.cells["status"] == "failed", "cell"])
+    if failed:
+        command = next(one.command for one in reversed(study.plans) if failed & set(one.cells))
+        count = several(len(failed), "network")
+        return f"mend what made {count} fail, as told above, and run again: {command}"
     absent = set(study.cells.loc[study.cells["status"] == "missing", "cell"])
     if absent:
         commands = [plan.command for plan in study.plans if absent & set(plan.cells)]

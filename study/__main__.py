@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
+from contextlib import suppress
 
 from study import interrupts
 from study.errors import show_anything
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
-
 
 def main() -> int:
-    """Return the exit code: 0, 1 if a cell failed, 2 for the user's error, 130 if interrupted."""
+    """Return the exit code: 0, 1 if a cell failed, 2 for the user's error, 128 + signal if stopped."""
     show_anything()
     # Hydra would otherwise print its own errors and exit by itself
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -33,11 +30,13 @@ def main() -> int:
         return 2
     except KeyboardInterrupt as stop:
         # it has been understood; another would break the sentence off
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = interrupts.ignore()
         kept = str(stop) or "what is finished is kept"
-        print(f"interrupted: {kept}; the same command continues the study.", file=sys.stderr)
-        signal.signal(signal.SIGINT, before)
-        return INTERRUPTED
+        # of a terminal that was closed nothing is left to print on
+        with suppress(OSError):
+            print(f"interrupted: {kept}; the same command continues the study.", file=sys.stderr)
+        interrupts.restore(before)
+        return interrupts.exit_code()
 
 
 def run_command_line() -> int:
@@ -80,11 +79,12 @@ def run_command_line() -> int:
 if __name__ == "__main__":
     interrupts.remember()
     code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said
-    if code == INTERRUPTED:
+    interrupts.ignore()  # all is said
+    if code == interrupts.exit_code():
         # Python remembers an interrupt that came in the midst of certain imports, and would end by it
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -10,6 +10,7 @@ what it was at, which another takes over once its lease has run out.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from typing import Any
 from study import extensions, files
 from study.errors import StudyError
 from study.execution import Room, cores, run_packs
-from study.isolation import Lost, Message, Progress
+from study.isolation import Done, Lost, Message
 from study.packing import Pack, packs_of_plan
 from study.running import MOST_JOBS, Jobs, minutes
 from study.store import Store, naming
@@ -127,7 +128,8 @@ def _work(store: Store, path: Path, workers: int | None) -> int:
 
         def tell(message: Message) -> None:
             watch(message)
-            if not isinstance(message, Progress):
+            # what another job has done stands in its own log
+            if isinstance(message, Lost) or (isinstance(message, Done) and message.here):
                 what = message.reason if isinstance(message, Lost) else "committed"
                 print(f"{time.strftime('%H:%M:%S')} pack {message.pack}: {what}", flush=True)
 
@@ -166,6 +168,11 @@ def device_of(jobs: Jobs, setting: str) -> str | None:
     return "cuda" if gpus or setting == "cuda" else "cpu"
 
 
+def count_of(jobs: Jobs, packs: int) -> int:
+    """Return how many jobs are submitted for so many packs."""
+    return min(jobs.jobs or JOBS, packs, MOST_JOBS)
+
+
 def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], None]) -> None:
     """Have packs run by jobs, and wait for them unless told not to.
 
@@ -193,13 +200,19 @@ def submit(packs: Sequence[Pack], room: Room, jobs: Jobs, tell: Callable[[str], 
     with naming(store.folder, "write an order to"):
         store.orders.mkdir(exist_ok=True)
         files.publish(store.orders / name, content, store.staging)
-    count = min(jobs.jobs or JOBS, len(packs), MOST_JOBS)
+    count = count_of(jobs, len(packs))
     workers = room.workers
     if workers is None and jobs.executor == "submitit_local":
         workers = max(1, cores() // count)
     worker = Worker(str(store.folder.resolve()), name, workers, tuple(extensions.loaded()))
     crew = Crew(jobs, store.orders / "jobs", worker)
-    crew.hire(count)
+    try:
+        crew.hire(count)
+    except StudyError:
+        # nobody will come to take it
+        with contextlib.suppress(OSError):
+            (store.orders / name).unlink()
+        raise
     print(crew.told(count), flush=True)
     if not jobs.wait:
         return
@@ -284,7 +297,8 @@ class Crew:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             executor = self._executor()
-            with executor.batch():
+            # submitit prints what it raises, too
+            with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 made = [executor.submit(self.worker) for _ in range(count)]
         except (submitit.core.utils.FailedJobError, OSError, ValueError, RuntimeError) as error:
             said = " ".join(str(error).split())

@@ -27,7 +27,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from study import NUMERICS_VERSION, __version__, extensions, leases, memory
+from study import NUMERICS_VERSION, __version__, extensions, interrupts, leases, memory
 from study.datasets import pool_digest
 from study.errors import StoreError, StudyError
 from study.isolation import (
@@ -182,7 +182,7 @@ def run_job(job: Job, room: Room, tell: Tell) -> None:
                 if known is None:
                     tell(_train(job, room, tell))
                     return
-        tell(Done(pack.id, known.statuses))
+        tell(Done(pack.id, known.statuses, here=False))
     except StoreError as error:  # of a later version, as another program has written it meanwhile
         tell(Lost(pack.id, str(error), user_error=True))
     except OSError as error:
@@ -197,7 +197,7 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
 
     from study.checkpoint import Checkpoint, key_of
     from study.records import failed_tables, statuses, tables
-    from study.training import reason, shape_of, train_pack
+    from study.training import reason, shape_of, train_pack, where
 
     pack, store, device = job.pack, room.store, room.device
     began = time.perf_counter()
@@ -250,12 +250,15 @@ def _train(job: Job, room: Room, tell: Tell) -> Done | Survived | Lost:
     except Exception as error:
         if not memory.ran_out(error):
             return Lost(pack.id, reason(error, file=True), step=reached)
+        place_of_error = where(error, file=True)
         # its frames hold everything that the pack had, which the next pack needs
         traceback.clear_frames(error.__traceback__)
         gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()
-        return Lost(pack.id, memory.reason_of_error(pack, device, job.run), step=reached)
+        return Lost(
+            pack.id, memory.reason_of_error(pack, device, place_of_error, job.run), step=reached
+        )
     return Done(pack.id, found)
 
 
@@ -263,8 +266,10 @@ def _work(
     connection: Connection, life: Connection, room: Room, used: Sequence[extensions.Extension]
 ) -> None:
     """Run packs as they come until None comes: the life of a worker process."""
-    # Ctrl-C is the parent's to handle; it ends the workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # what a terminal sends to all of its processes is the parent's to handle; it ends the workers
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     try:
         refused = None
@@ -420,15 +425,15 @@ def interrupts_held_back() -> Iterator[None]:
 
 @contextmanager
 def interrupts_ignored() -> Iterator[None]:
-    """Put things in order without being stopped by another Ctrl-C: the first one was understood."""
+    """Put things in order without being stopped once more: the first Ctrl-C was understood."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = interrupts.ignore()
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        interrupts.restore(before)
 
 
 def start_server() -> None:

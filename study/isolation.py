@@ -52,10 +52,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Done:
-    """A message that a pack is committed, with the status of each cell."""
+    """A message that a pack is committed.
+
+    Attributes:
+        pack: its id.
+        statuses: of each cell.
+        here: whether it was trained by this program; else it was found committed.
+    """
 
     pack: str
     statuses: dict[str, str]
+    here: bool = True
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,17 @@ def what_to_lower(pack: Pack, run: int | None = None) -> str:
     return f"hydra.launcher.pack_size (it was {count} networks together, try {count // 2})"
 
 
-def reason_of_error(pack: Pack, device: str, run: int | None = None) -> str:
-    """Return why a pack failed that asked for more memory than there is; ``run`` as in `what_to_lower`."""
+def reason_of_error(pack: Pack, device: str, where: str, run: int | None = None) -> str:
+    """Return why a pack failed that asked for more memory than there is.
+
+    Args:
+        pack: the pack.
+        device: ``"cpu"`` or ``"cuda"``.
+        where: in the program it asked, as `study.training.where` has it.
+        run: as in `what_to_lower`.
+    """
     who = "the GPU" if device == "cuda" else "it"
-    return f"{who} ran out of memory: lower {what_to_lower(pack, run)}"
+    return f"{who} ran out of memory{where}: lower {what_to_lower(pack, run)}"
 
 
 def reason_of_exit(pack: Pack, code: int | None, run: int | None = None) -> str:

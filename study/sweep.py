@@ -12,7 +12,7 @@ from typing import Any
 
 from study import NUMERICS_VERSION, extensions, interrupts
 from study.cell import Cell, Settings, cells_of, ids_of
-from study.cluster import device_of, submit
+from study.cluster import count_of, device_of, submit
 from study.datasets import pool
 from study.errors import SettingError, StudyError, printable
 from study.execution import (
@@ -88,6 +88,9 @@ def run_conditions(
         print(f"{store.folder.as_posix()} on {device}: {_grid(checked, len(cells))}")
     print(_outlook(cells, status, packs, retried), flush=True)
     if running.dry_run:
+        if packs and running.jobs is not None:
+            jobs = _counted(count_of(running.jobs, len(packs)), "job")
+            print(f"They would be run by {jobs} of {running.jobs.executor}.")
         print("This was a dry run: nothing was trained or written.")
         return [_summary(settings, seeds, status) for settings, seeds in checked]
     interrupts.check()
@@ -101,7 +104,7 @@ def run_conditions(
         store, device, running.checkpoint_s, running.lease_s, running.executor, running.workers,
         damaged,
     )  # fmt: skip
-    _run(packs, room, running.jobs)
+    elsewhere = _run(packs, room, running.jobs)
     if running.jobs is not None and not running.jobs.wait:
         return [_summary(settings, seeds, status) for settings, seeds in checked]
     if packs or survey.damaged_commits:
@@ -109,6 +112,10 @@ def run_conditions(
         _set_aside(survey, room)
     # not as it was at first: another process may have run it all meanwhile
     status = statuses_of(survey.commits)
+    if elsewhere:
+        print(
+            f"{elsewhere:,} of {_counted(len(packs), 'pack')} were run by another program meanwhile."
+        )
     _report(cells, status, store, survey.commits, retried)
     return [_summary(settings, seeds, status) for settings, seeds in checked]
 
@@ -330,14 +337,17 @@ def _can_run(pack: Pack, final: Mapping[str, Commit], retried: Sequence[str]) ->
     return True
 
 
-def _run(packs: Sequence[Pack], room: Room, jobs: Jobs | None) -> None:
+def _run(packs: Sequence[Pack], room: Room, jobs: Jobs | None) -> int:
     """Run packs under a progress bar; a pack that is lost is committed as failed, with the reason.
+
+    Returns:
+        How many of them another program has run meanwhile, on the same folder.
 
     Raises:
         KeyboardInterrupt: with the number of packs that are finished.
     """
     if not packs:
-        return
+        return 0
     shown = jobs is None or jobs.wait
     try:
         with Watch(packs, room.store, room.device, shown) as watch:
@@ -353,6 +363,7 @@ def _run(packs: Sequence[Pack], room: Room, jobs: Jobs | None) -> None:
         raise KeyboardInterrupt(
             f"{count:,} of {_counted(len(packs), 'pack')} finished and kept{more}"
         ) from None
+    return watch.elsewhere
 
 
 class Watch:
@@ -363,6 +374,9 @@ class Watch:
         store: the study's folder.
         device: ``"cpu"`` or ``"cuda"``.
         shown: whether there is a bar; a job on a cluster has nobody who would look.
+
+    Attributes:
+        elsewhere: how many packs were found committed by another program.
     """
 
     def __init__(
@@ -372,12 +386,13 @@ class Watch:
         self.packs = {pack.id: pack for pack in packs}
         self.reached = dict.fromkeys(self.packs, 0)
         self.finished = 0
+        self.elsewhere = 0
         from tqdm import tqdm
 
         self.bar = tqdm(
             total=sum(pack.work for pack in packs),
             disable=not (packs and shown),
-            bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left{postfix}",
+            bar_format="{percentage:3.0f}% |{bar:30}| {elapsed} elapsed, {remaining} left{postfix}",
             mininterval=0.2 if sys.stderr.isatty() else 15.0,
         )
 
@@ -401,6 +416,7 @@ class Watch:
             share = (message.step + 1) / (pack.cells[0].settings["steps"] + 2)
         else:
             self.finished += 1
+            self.elsewhere += isinstance(message, Done) and not message.here
             postfix = f" {self.finished} of {len(self.packs)} packs"
             self.bar.set_postfix_str(postfix, refresh=False)
         if isinstance(message, Lost):

@@ -223,12 +223,17 @@ def reason(error: BaseException, file: bool = False) -> str:
     """
     if isinstance(error, FunctionError):
         return str(error)
+    return f"{type(error).__name__}: {error}{where(error, file)}"
+
+
+def where(error: BaseException, file: bool = False) -> str:
+    """Return where in the program an error arose, without any folder; arguments as for `reason`."""
     own = place_in(error)
     frames = [own] if own else traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" ({frame.name}, line {frame.lineno})" for frame in frames)
     if frames and (own or file):
         place += f" in {Path(frames[0].filename).name}"
-    return f"{type(error).__name__}: {error}{place}"
+    return place
 
 
 def _evaluate(step: Step | AutogradStep, samples: Samples) -> tuple[Tensor, Tensor]:

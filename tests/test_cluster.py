@@ -61,6 +61,9 @@ def test_local_jobs_leave_the_bytes_that_this_process_leaves() -> None:
     assert "8 networks to train in 4 packs.\n2 jobs submitted (" in done.stdout
     assert "8 networks in outputs/mine: 8 ok." in done.stdout
     assert records() == expected
+    # each in the log of the job that has done it, and in no other's
+    logs = [path.read_text() for path in Path("outputs/mine/orders/jobs").glob("*.out")]
+    assert sum(log.count(": committed") for log in logs) == 4
 
 
 def test_local_jobs_make_again_what_is_damaged_before_the_command_ends() -> None:
@@ -137,6 +140,27 @@ def test_what_a_job_could_not_do_is_told_to_who_waits_and_by_the_status() -> Non
     assert "no such licence here" in told.stderr
     assert "Traceback" not in told.stderr
     assert "  a job said: cannot" in study("status", "outputs/mine").stdout
+
+
+def test_what_the_scheduler_refuses_is_told_once_and_leaves_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sbatch", "srun"):
+        program = programs / name
+        program.write_text("#!/bin/sh\necho 'sbatch: error: no partition lnog' >&2\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    words = [*SWEEP, "hydra.launcher.executor=slurm", "hydra.launcher.slurm.partition=lnog"]
+    planned = study(*words, "hydra.launcher.dry_run=true")
+    assert "They would be run by 4 jobs of slurm." in planned.stdout, planned.stderr
+    told = study(*words)
+    assert told.returncode == 2
+    assert told.stderr.count("no partition lnog") == 1
+    assert "cannot submit jobs to slurm: sbatch: error: no partition lnog." in told.stderr
+    assert not list(Path("outputs/mine/orders").glob("*.json"))
+    assert "Jobs were submitted" not in study("status", "outputs/mine").stdout
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])

@@ -17,7 +17,8 @@ FILE = r" in faulty\.py"
 
 SAID = {
     "raise": rf"RuntimeError: no luck today \(fail, line \d+\){FILE}",
-    "memory": r"it ran out of memory: lower width, depth or batch_size \(it is one network alone\)",
+    "memory": rf"it ran out of memory \(fail, line \d+\){FILE}: lower width, depth or batch_size "
+    r"\(it is one network alone\)",
     "exit": r"its worker process ended with exit code 7",
     "segfault": r"its worker process was ended by signal 11 \(SIGSEGV\)",
     "kill": r"its worker process was killed, as the system does where memory runs out: lower "

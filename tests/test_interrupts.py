@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment: one sentence, nobody left behind, and the same command goes on."""
+"""Ctrl-C, SIGTERM and SIGHUP: one sentence, nobody left behind, and the same command goes on."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def interrupt(command: Command, presses: int, group: bool, apart_s: float) -> No
             return
 
 
-def check_interrupted(command: Command) -> None:
+def check_interrupted(command: Command, expected: int = 130) -> None:
     """Check what a command that was interrupted says and leaves."""
     code, said = command.end(), command.err.read_text()
     if code == 0:  # it had come to its end
         assert "18 ok" in command.out.read_text()
         return
-    assert code == 130, said
+    assert code == expected, said
     assert "Traceback" not in said
     *bar, sentence = said.strip().splitlines()
     assert SENTENCE.fullmatch(sentence), said
@@ -110,14 +110,19 @@ def test_ctrl_c_at_twenty_random_moments(presses: int) -> None:
             path.unlink()
 
 
-def test_what_is_not_the_terminal_s_may_end_the_command_too() -> None:
-    """As a scheduler does it, without a word: what was committed is kept, and nobody is left."""
+@pytest.mark.parametrize(
+    ("number", "group"),
+    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, True)],
+)
+def test_a_scheduler_or_a_closed_terminal_ends_the_command_in_the_same_way(
+    number: signal.Signals, group: bool
+) -> None:
+    """What was committed is kept, nobody is left, and the exit code says which signal it was."""
     with started(*SWEEP) as command:
         until(lambda: has_committed(command))
         before = commits(FOLDER)
-        os.kill(command.process.pid, signal.SIGTERM)
-        assert command.end() == -signal.SIGTERM
-        assert "Traceback" not in command.err.read_text()
+        (os.killpg if group else os.kill)(command.process.pid, number)
+        check_interrupted(command, 128 + number)
     assert before.items() <= commits(FOLDER).items()
     assert not blocked(FOLDER)
     with started(*SWEEP) as command:

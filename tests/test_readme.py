@@ -88,7 +88,7 @@ def test_a_study_command_runs_and_its_study_can_be_reported(words, tmp_path):
     if name == "mine":
         for status in STATUS_COMMANDS:
             assert "networks in outputs/mine: " in run(status, tmp_path)
-        query, notebook = [block for block in blocks("python") if "open_study" in block]
+        query, notebook = [block for block in blocks("python") if 'study("outputs/mine")' in block]
         assert "decades" in run(["python", "-c", query], tmp_path)
         assert "activation" in run(["python", "-c", notebook], tmp_path)
         assert (tmp_path / "atlas.png").stat().st_size > 10_000
@@ -126,6 +126,8 @@ def test_the_example_of_own_functions_works_as_written(tmp_path):
     assert "2 networks in outputs/alpha: 2 ok" in said
     (report,) = [line for line in commands("python -m analysis") if line[3] == "outputs/elu"]
     assert "Report: outputs/elu/report/index.html" in run(report, tmp_path)
+    (why,) = [block for block in blocks("python") if 'study("outputs/elu")' in block]
+    assert "error" in run(["python", "-c", why], tmp_path)
     (compare,) = commands("python -m analysis compare")
     said = run(compare, tmp_path)
     assert "Comparison: outputs/elu/compare/elu-relu/index.html" in said

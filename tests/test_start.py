@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -354,10 +355,12 @@ def test_a_pack_without_memory_says_what_to_lower_and_the_rest_is_trained(
     monkeypatch.setattr(training, "train_pack", greedy)
     summaries = run_conditions(two_packs(), ["test"], Running(workers=1))
     assert [(one["ok"], one["failed"]) for one in summaries] == [(0, 6), (6, 0)]
-    sentence = (
-        "it ran out of memory: lower hydra.launcher.pack_size (it was 6 networks together, try 3)"
+    [sentence] = errors_in(FOLDER)
+    assert re.fullmatch(
+        r"it ran out of memory \(greedy, line \d+\) in test_start\.py: lower hydra\.launcher\.pack_size "
+        r"\(it was 6 networks together, try 3\)",
+        sentence,
     )
-    assert errors_in(FOLDER) == {sentence}
     assert f"  6 failed: {sentence}\n" in capsys.readouterr().out
     # and it is true
     summaries = run_conditions(two_packs(), ["test"], Running(workers=1, pack_size=3))
@@ -381,14 +384,18 @@ def test_a_process_that_gets_no_more_memory_ends_with_exit_code_1_and_the_senten
     done = command(line, preexec_fn=limit_memory)
     assert done.returncode == 1, done.stderr
     assert "4 networks in outputs/mine: 2 ok, 2 failed." in done.stdout
-    assert "ran out of memory: lower hydra.launcher.pack_size (it was 2 networks" in done.stdout
+    assert re.search(
+        r"ran out of memory \(\w+, line \d+\) in \w+\.py: lower hydra.launcher.pack_size "
+        r"\(it was 2 networks",
+        done.stdout,
+    ), done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_one_network_that_does_not_fit_has_other_settings_to_lower() -> None:
     pack = Pack.of(cells())
-    assert memory.reason_of_error(pack, "cuda") == (
-        "the GPU ran out of memory: lower width, depth or batch_size (it is one network alone)"
+    assert memory.reason_of_error(pack, "cuda", " (here, line 1)") == (
+        "the GPU ran out of memory (here, line 1): lower width, depth or batch_size (it is one network alone)"
     )
     assert memory.reason_of_exit(pack, -signal.SIGKILL).endswith(
         "lower hydra.launcher.workers or width, depth or batch_size (it is one network alone)"

@@ -100,7 +100,8 @@ def test_what_failed_is_told_with_its_reason_its_place_and_an_example(
     assert len(rest) == 4
     whys = (
         r"  3 failed: RuntimeError: no luck today \(fail, line \d+\) in faulty\.py",
-        r"  3 failed: it ran out of memory: lower hydra\.launcher\.pack_size .*",
+        r"  3 failed: it ran out of memory \(fail, line \d+\) in faulty\.py: lower "
+        r"hydra\.launcher\.pack_size .*",
     )
     for activation, why in zip(("relu", "fragile"), whys, strict=True):
         [place] = [place for place, line in enumerate(rest) if re.fullmatch(why, line)]

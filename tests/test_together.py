@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -111,6 +112,8 @@ def test_commands_with_workers_share_the_work_too() -> None:
         until(lambda: len(commits(MINE)) > 1)
         other.kill(whole=False)
         assert one.end() == 0
+        said = one.out.read_text()
+    assert re.search(r"^\d+ of 16 packs were run by another program meanwhile\.$", said, re.M), said
     # of two workers
     check_like_one(32, 2)
 

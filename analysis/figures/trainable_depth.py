@@ -122,14 +122,14 @@ def trainable_depth(study: Study, variant: Variant | None = None) -> Drawing:
         )  # fmt: skip
     return Drawing(
         TITLE,
-        _caption(known, len(drawn) - len(known), variant),
+        _caption(known, drawn, variant),
         "Two scatter plots of the depth that trains against six correlation and six gradient depth scales.",
         figure,
         drawn,
     )
 
 
-def _caption(known: pd.DataFrame, silent: int, variant: Variant) -> str:
+def _caption(known: pd.DataFrame, drawn: pd.DataFrame, variant: Variant) -> str:
     text = (
         "Of each activation and initializer, how deep it trains at its best rate (every depth up to the mark "
         f"learns more than a guess beyond doubt; {networks(len(variant.cells))}) against six depth scales of "
@@ -143,8 +143,11 @@ def _caption(known: pd.DataFrame, silent: int, variant: Variant) -> str:
         agree = [agrees(row, name) for _, row in known.iterrows()]
         text += f"With {what} {sum(agree)} of {len(agree)} conditions agree. "
     text += "Trained longer, deeper networks may yet learn: the scale is of starts. "
-    if silent:
-        text += f"Of {silent} more the theory does not speak."
+    if silent := len(drawn) - len(known):
+        text += f"Of {silent} more the theory does not speak. "
+    tried = variant.cells.loc[variant.cells["depth"] >= 2, AXES].drop_duplicates()
+    if absent := len(tried) - len(drawn):
+        text += f"Of {absent} more networks are missing."
     return text.strip()
 
 

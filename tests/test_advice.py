@@ -144,7 +144,7 @@ def test_where_everything_failed_the_advice_is_to_mend_it(tmp_path, register):
     register(ACTIVATIONS, broken)
     study = made(tmp_path, {"activation": {"name": "broken"}})
     told = next_step(study)
-    assert told.startswith("mend what made 1 network fail, as told above, and run again: ")
+    assert told.startswith("mend what made 2 networks fail, as told above, and run again: ")
 
 
 def test_what_failed_is_to_be_mended_before_anything_else(tmp_path, register):
@@ -154,7 +154,7 @@ def test_what_failed_is_to_be_mended_before_anything_else(tmp_path, register):
     register(ACTIVATIONS, broken)
     made(tmp_path, {"activation": {"name": "broken"}})
     study = made(tmp_path, {"activation": {"name": "relu"}})
-    assert next_step(study).startswith("mend what made 1 network fail")
+    assert next_step(study).startswith("mend what made 2 networks fail")
 
 
 def test_a_command_or_a_study_misspelt_is_answered_with_the_nearest(tmp_path, capsys) -> None:

@@ -385,7 +385,7 @@ def test_a_process_that_gets_no_more_memory_ends_with_exit_code_1_and_the_senten
     assert done.returncode == 1, done.stderr
     assert "4 networks in outputs/mine: 2 ok, 2 failed." in done.stdout
     assert re.search(
-        r"ran out of memory \(\w+, line \d+\) in \w+\.py: lower hydra.launcher.pack_size "
+        r"ran out of memory \([\w<>]+, line \d+\) in \w+\.py: lower hydra.launcher.pack_size "
         r"\(it was 2 networks",
         done.stdout,
     ), done.stdout

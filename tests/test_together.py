@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from processes import FAULTY, check_whole, commits, driven, forked, shown, sweep_of, until
 
+from study import sweep
 from study.store import Store
 from study.sweep import Running, run_conditions
 
@@ -112,8 +112,6 @@ def test_commands_with_workers_share_the_work_too() -> None:
         until(lambda: len(commits(MINE)) > 1)
         other.kill(whole=False)
         assert one.end() == 0
-        said = one.out.read_text()
-    assert re.search(r"^\d+ of 16 packs were run by another program meanwhile\.$", said, re.M), said
     # of two workers
     check_like_one(32, 2)
 
@@ -136,3 +134,22 @@ def test_a_plan_that_was_made_meanwhile_is_taken_into_account(
     monkeypatch.delenv("CALLS")
     assert "32 networks in outputs/mine: 32 ok.\n" in capsys.readouterr().out
     check_like_one(32)
+
+
+def test_what_another_program_has_run_meanwhile_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_packs = sweep.run_packs
+
+    def run_late(packs: Any, room: Any, tell: Any) -> None:
+        monkeypatch.setattr(sweep, "run_packs", run_packs)
+        run_conditions(grid("mine", DEPTHS[1:]), ["other"], INLINE)
+        capsys.readouterr()
+        run_packs(packs, room, tell)
+
+    monkeypatch.setattr(sweep, "run_packs", run_late)
+    run_conditions(grid("mine"), ["test"], INLINE)
+    told = capsys.readouterr().out
+    assert "12 of 16 packs were run by another program meanwhile.\n32 networks in" in told
+    run_conditions(grid("mine"), ["test"], INLINE)
+    assert "another program" not in capsys.readouterr().out

@@ -30,14 +30,19 @@ def register() -> Iterator[Register]:
         del registry._entries[name]
 
 
-@pytest.fixture
-def faulty() -> Iterator[None]:
-    """Have the functions of `faulty` in this process until the test ends."""
+@pytest.fixture(autouse=True)
+def _own_functions_end_with_their_test() -> Iterator[None]:
+    """Forget functions of files that a test has loaded: others draw from all that there are."""
     before = list(extensions._loaded)
-    extensions.load_all([FAULTY])
     yield
     for extension in extensions._loaded[len(before) :]:
         for group, name in extension.functions:
             GROUPS[group].remove(name)
-        del sys.modules[extension.source.module]
+        sys.modules.pop(extension.source.module, None)
     extensions._loaded[:] = before
+
+
+@pytest.fixture
+def faulty() -> None:
+    """Have the functions of `faulty` in this process until the test ends."""
+    extensions.load_all([FAULTY])

@@ -93,6 +93,7 @@ def test_failures_stand_on_the_page_with_their_reasons(tmp_path):
     assert "<li>1 × ValueError: &lt;no&gt;</li>" in written.page.read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_parts_beyond_the_page_are_named_and_the_usual_settings_are_drawn(tmp_path, capsys):
     widths = [{"width": width, "steps": 2, "seeds": 1} for width in (8, 16, 24, 32, 64)]
     study = made(tmp_path, *widths)

@@ -43,9 +43,10 @@ MEASURED = [
         for name in ("relu", "tanh", "gelu", "prelu")
     ),
     # a few of each: one takes seconds to compile
-    *(pytest.param(*pair, marks=needs_jax) for pair in (("jax", "prelu"), ("jax_map", "tanh"))),
+    pytest.param("jax", "prelu", marks=needs_jax),
+    pytest.param("jax_map", "tanh", marks=[needs_jax, pytest.mark.long]),
 ]
-TRAINED = ["careful", "vmapped", pytest.param("jax", marks=needs_jax)]
+TRAINED = ["careful", "vmapped", pytest.param("jax", marks=[needs_jax, pytest.mark.long])]
 
 
 @pytest.fixture(autouse=True)

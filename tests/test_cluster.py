@@ -66,6 +66,7 @@ def test_local_jobs_leave_the_bytes_that_this_process_leaves() -> None:
     assert sum(log.count(": committed") for log in logs) == 4
 
 
+@pytest.mark.long
 def test_local_jobs_make_again_what_is_damaged_before_the_command_ends() -> None:
     assert study(*SWEEP, "steps=5", "hydra.launcher.workers=1").returncode == 0
     expected = records()
@@ -163,7 +164,9 @@ def test_what_the_scheduler_refuses_is_told_once_and_leaves_no_order(
     assert "Jobs were submitted" not in study("status", "outputs/mine").stdout
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
+@pytest.mark.parametrize(
+    "launcher", ["basic", "joblib", pytest.param("submitit_local", marks=pytest.mark.long)]
+)
 def test_under_hydras_own_launchers_each_job_is_a_pack_in_the_same_store(launcher: str) -> None:
     if launcher != "basic":
         name = {"joblib": "joblib", "submitit_local": "submitit"}[launcher]

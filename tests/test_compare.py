@@ -656,6 +656,7 @@ def test_a_python_without_the_packages_gets_one_sentence(tmp_path, words):
     ), done.stderr
 
 
+@pytest.mark.long
 def test_a_study_called_like_a_command_is_reported_by_its_path(
     folder, tmp_path, monkeypatch, capsys
 ):

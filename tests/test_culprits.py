@@ -134,6 +134,7 @@ def test_neighbours_are_the_same_bits_whatever_the_width(width: int) -> None:
     check(*both, {SAID["exit"]: 1})
 
 
+@pytest.mark.long
 def test_what_raises_is_found_in_the_command_s_own_process_too() -> None:
     both = [
         [one for kind in ("raise", "memory") for make in (in_the_midst, at_the_start)
@@ -175,6 +176,7 @@ def test_where_each_is_at_fault_in_its_own_way_the_run_ends_all_the_same() -> No
     assert len(set(failed.values())) == 30
 
 
+@pytest.mark.long
 def test_networks_that_fail_only_beside_one_another_are_kept_apart_from_the_rest() -> None:
     both = []
     for name in (MINE, MENDED):

@@ -199,6 +199,7 @@ def test_the_plan_says_what_was_used_and_what_was_typed_and_no_folder(both: Path
         )
 
 
+@pytest.mark.long
 def test_one_process_writes_the_same_records_as_two_and_resumes_them(
     both: Path, tmp_path: Path
 ) -> None:
@@ -678,6 +679,7 @@ def package(folder: Path, text: str, point: str = "units = my_package.units") ->
     return place
 
 
+@pytest.mark.long
 def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
     scaled = ELU.replace("F.elu(z, alpha)", "F.elu(z, alpha * SCALE)")
     place = package(tmp_path / "lib", f"from .scale import SCALE\n{scaled}")

@@ -284,6 +284,7 @@ def test_other_settings_that_vary_divide_the_study(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_norm_dropout_and_clipping_divide_the_study_and_networks_without_are_named_so(tmp_path):
     shared = {"depth": 5, "width": 6, "activation": "relu", "init": "he_normal", "steps": 2}
     sgd = {"name": "sgd", "lr": 0.1}
@@ -322,6 +323,7 @@ def test_norm_dropout_and_clipping_divide_the_study_and_networks_without_are_nam
     assert main([str(folder)]) == 0
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_study_of_networks_that_no_theory_is_of_has_a_report(tmp_path):
     shared = {"width": 6, "activation": "relu", "steps": 2, "norm": "batch"}
     optim = {"name": "sgd", "lr": 0.1}

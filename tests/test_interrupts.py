@@ -112,7 +112,11 @@ def test_ctrl_c_at_twenty_random_moments(presses: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "group"),
-    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, True)],
+    [
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.long),
+        (signal.SIGHUP, True),
+    ],
 )
 def test_a_scheduler_or_a_closed_terminal_ends_the_command_in_the_same_way(
     number: signal.Signals, group: bool

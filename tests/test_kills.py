@@ -102,7 +102,9 @@ def kill_commands(kills: int, whole: bool, checkpoint_s: float, seed: int) -> No
     check_equal()
 
 
-@pytest.mark.parametrize(("whole", "checkpoint_s"), [(True, 0.0), (False, 60.0)])
+@pytest.mark.parametrize(
+    ("whole", "checkpoint_s"), [pytest.param(True, 0.0, marks=pytest.mark.long), (False, 60.0)]
+)
 def test_a_command_that_is_killed_goes_on_to_what_it_would_have_been(
     whole: bool, checkpoint_s: float
 ) -> None:
@@ -193,7 +195,7 @@ def kill_workers(kills: int, steps: int, checkpoint_s: float, seed: int) -> None
 
 
 def test_workers_that_are_killed_at_random_moments_cost_nothing_but_time() -> None:
-    kill_workers(4, 30, 0.0, 5)
+    kill_workers(2, 20, 0.0, 5)
 
 
 @pytest.mark.long

@@ -200,16 +200,20 @@ def result_or_error(compose: Callable[[], Any]) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(jobs=jobs_of_a_sweep())
+@pytest.mark.parametrize("examples", [8, pytest.param(200, marks=pytest.mark.long)])
 def test_any_sweep_over_groups_and_values_gives_hydras_own_results_and_errors(
-    jobs: list[list[str]], hydra_at: HydraAt
+    examples: int, hydra_at: HydraAt
 ) -> None:
-    hydra = hydra_at()
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(jobs=jobs_of_a_sweep())
+    def check(jobs: list[list[str]]) -> None:
+        check_sweep(jobs, hydra_at())
+
+    check()
+
+
+def check_sweep(jobs: list[list[str]], hydra: Hydra) -> None:
+    """Check that our composer gives what Hydra's own gives, job after job."""
     config = master(hydra)
     composer = Composer(hydra.config_loader, config)
     for number, job in enumerate(jobs):

@@ -58,7 +58,11 @@ def check(figure: Figure) -> None:
         assert apart, (one, other)
 
 
-@pytest.mark.parametrize("inits", [FIVE[3:4], FIVE[1:3], FIVE], ids=["one", "two", "five"])
+@pytest.mark.parametrize(
+    "inits",
+    [FIVE[3:4], *(pytest.param(many, marks=pytest.mark.long) for many in (FIVE[1:3], FIVE))],
+    ids=["one", "two", "five"],
+)
 def test_no_text_is_cut_off_or_stands_on_another(tmp_path, inits):
     many = [
         sample.condition(

@@ -92,6 +92,7 @@ def test_without_another_study_or_a_network_in_common_the_figure_says_so(
         figures.packing(open_study(folder / "many", tmp_path / "outputs" / "others"))
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_page_shows_it_with_its_query(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "many"
     shutil.copytree(folder / "many", copy)

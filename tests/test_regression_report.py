@@ -111,6 +111,7 @@ def test_the_rate_map_of_a_regression_begins_at_r2_0(study, diabetes):
     assert "the darkest colour is chance, R² 0, or less" in drawing.caption
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_report_tells_each_part_in_its_own_score(study):
     written = write_report(study)
     for finding in written.findings:

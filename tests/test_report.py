@@ -71,6 +71,7 @@ def test_a_fresh_process_makes_the_same_bytes_from_a_copy_elsewhere(folder, tmp_
     assert digests(copy / "report") == expected
 
 
+@pytest.mark.long
 def test_several_processes_draw_the_same_bytes(folder, tmp_path, monkeypatch):
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("report"))
@@ -223,6 +224,7 @@ def test_a_study_of_one_untrained_network_has_a_page_that_says_what_is_not_drawn
     assert found.counts == {"ok": 1, "diverged": 0, "failed": 0, "missing": 0}
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_more_parts_than_a_page_holds_are_named(tmp_path):
     many = [
         sample.condition(

@@ -297,13 +297,13 @@ def uninterrupted(cli: Cli) -> tuple[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in (1, 2, 3))]
+    "part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in (20, 40, 1, 2, 3))]
 )
 def test_a_run_ends_in_one_sentence_whichever_call_fails_and_goes_on(
     part: int, cli: Cli, uninterrupted: tuple[str, int], capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole, calls = uninterrupted
-    for number in range(1 + part, calls + 1, 20):
+    for number in range(1 + part, calls + 1, 60):
         error = ERRORS[(number // 20 + part) % len(ERRORS)]
         assert failing_run(number, error, number % 3 > 0, cli, whole, capfd)
 

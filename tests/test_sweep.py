@@ -377,7 +377,10 @@ LONG = "data=digits width=8 batch_size=32 seeds=2 probe.samples=16 device=cpu na
     ("line", "packs", "finished"),
     [
         ("depth=4 steps=1000000", 1, 0),
-        ("--multirun depth=4,5 steps=1000000 hydra.launcher.workers=2", 2, 0),
+        pytest.param(
+            *("--multirun depth=4,5 steps=1000000 hydra.launcher.workers=2", 2, 0),
+            marks=pytest.mark.long,
+        ),
         ("--multirun depth=4 steps=0,1,1000000 hydra.launcher.workers=2", 3, 2),
     ],
 )

@@ -88,7 +88,7 @@ def test_processes_with_one_grid_share_its_packs(count: int) -> None:
     assert len(list(MINE.glob("plans/*"))) == 1
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.long)])
 def test_processes_with_overlapping_grids_share_what_they_have_in_common(count: int) -> None:
     parts = [grid("mine", DEPTHS[:3]), grid("mine", DEPTHS[1:]), grid("mine", seeds=2)]
     together([parts[place % len(parts)] for place in range(count)])
@@ -96,7 +96,9 @@ def test_processes_with_overlapping_grids_share_what_they_have_in_common(count: 
     check_like_one(32)
 
 
-@pytest.mark.parametrize(("count", "kills"), [(2, [1]), (8, [2, 5])])
+@pytest.mark.parametrize(
+    ("count", "kills"), [(2, [1]), pytest.param(8, [2, 5], marks=pytest.mark.long)]
+)
 def test_what_a_process_had_that_is_killed_the_others_do(count: int, kills: list[int]) -> None:
     together([grid("mine")] * count, kills)
     check_like_one(32, len(kills))

@@ -634,7 +634,7 @@ ORDINARY = {
 }
 """Without shrinking: each try takes as long as a run; an example is short enough to be read as it is."""
 
-QUICK = settings(max_examples=40, derandomize=True, **ORDINARY)
+QUICK = settings(max_examples=60, derandomize=True, **ORDINARY)
 LONG = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "10000")), **ORDINARY)
 
 

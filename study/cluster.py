@@ -88,7 +88,9 @@ class Worker:
         except StudyError as error:
             name = os.environ.get("SLURM_JOB_ID") or str(os.getpid())
             with contextlib.suppress(OSError):
-                path.with_suffix(f".{name}.error").write_text(str(error), encoding="utf-8")
+                said = path.with_suffix(f".{name}.error")
+                # in one step: it is looked for every second
+                files.replace(said, str(error).encode(), store.staging)
             return 0
 
     def checkpoint(self) -> Any:
@@ -244,12 +246,12 @@ def _wait(
         missing -= committed
         if not missing:
             return
+        if errors := refusals(store, order.stem):
+            crew.end()
+            raise StudyError(errors[0])
         if time.monotonic() - asked >= ASKED_S:
             asked = time.monotonic()
             lost = crew.count_lost()
-            if errors := refusals(store, order.stem):
-                crew.end()
-                raise StudyError(errors[0])
             if not crew.living and not lost:
                 # ended as they should or by hand, and yet something is missing
                 lost = 0 if crew.cancelled else 1

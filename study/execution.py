@@ -60,7 +60,7 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 Tell = Callable[[Message], None]
 
 ENDED_S = 5.0
-"""How long a worker that is asked to end may take."""
+"""How long workers that are asked to end may take, all of them."""
 
 BUSY_S = 0.5
 """How long to wait before asking again for a pack that another process has."""
@@ -546,8 +546,9 @@ def _end(processes: Sequence[Any]) -> None:
     """End processes and wait for their end."""
     for process in processes:
         process.terminate()
+    patience = time.monotonic() + ENDED_S
     for process in processes:
-        process.join(ENDED_S)
+        process.join(max(patience - time.monotonic(), 0.0))
         if process.exitcode is None:  # a function of the user's own may hold up what asks it to end
             process.kill()
             process.join()

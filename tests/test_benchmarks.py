@@ -43,8 +43,10 @@ MEASURED = [
         for name in ("relu", "tanh", "gelu", "prelu")
     ),
     # a few of each: one takes seconds to compile
-    pytest.param("jax", "prelu", marks=needs_jax),
-    pytest.param("jax_map", "tanh", marks=[needs_jax, pytest.mark.long]),
+    *(
+        pytest.param(*pair, marks=[needs_jax, pytest.mark.long])
+        for pair in (("jax", "prelu"), ("jax_map", "tanh"))
+    ),
 ]
 TRAINED = ["careful", "vmapped", pytest.param("jax", marks=[needs_jax, pytest.mark.long])]
 
@@ -108,7 +110,9 @@ def test_a_peer_that_differs_is_refused(monkeypatch):
         check("careful", cells, product)
 
 
-@pytest.mark.parametrize("launcher", ["hydra_basic", "hydra_joblib"])
+@pytest.mark.parametrize(
+    "launcher", ["hydra_basic", pytest.param("hydra_joblib", marks=pytest.mark.long)]
+)
 def test_a_hydra_job_measures_what_the_product_measures(launcher, tmp_path):
     if launcher == "hydra_joblib" and not importlib.util.find_spec(
         "hydra_plugins.hydra_joblib_launcher"

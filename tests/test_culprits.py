@@ -154,7 +154,7 @@ def test_two_culprits_in_one_pack_are_both_found() -> None:
     check(*both, {SAID["exit"]: 2, SAID["kill"]: 1})
 
 
-@pytest.mark.parametrize("kind", ["raise", "kill"])
+@pytest.mark.parametrize("kind", ["raise", pytest.param("kill", marks=pytest.mark.long)])
 def test_where_all_are_at_fault_the_run_ends_soon_with_the_reason(kind: str) -> None:
     [_, one] = in_the_midst(kind, MINE, culprit=0)
     code, out = run([one | {"seeds": 100}], True)
@@ -166,6 +166,7 @@ def test_where_all_are_at_fault_the_run_ends_soon_with_the_reason(kind: str) -> 
     assert "100 failed." in out
 
 
+@pytest.mark.long
 def test_where_each_is_at_fault_in_its_own_way_the_run_ends_all_the_same() -> None:
     activation = {"name": "fragile", "calls": 100.0}
     [_, one] = one_of(MINE, 0, 0, activation, {"start": float(FAULTS["own message"])})

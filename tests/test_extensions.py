@@ -250,6 +250,7 @@ def test_an_edit_makes_new_networks_and_a_comment_does_not(tmp_path: Path) -> No
     assert means["h_mean"].nunique() == 2
 
 
+@pytest.mark.long
 def test_a_planned_pack_is_left_when_one_of_its_functions_was_edited(tmp_path: Path) -> None:
     units = tmp_path / "my_units.py"
     units.write_text(UNITS)

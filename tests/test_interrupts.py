@@ -115,7 +115,7 @@ def test_ctrl_c_at_twenty_random_moments(presses: int) -> None:
     [
         (signal.SIGTERM, False),
         pytest.param(signal.SIGTERM, True, marks=pytest.mark.long),
-        (signal.SIGHUP, True),
+        pytest.param(signal.SIGHUP, True, marks=pytest.mark.long),
     ],
 )
 def test_a_scheduler_or_a_closed_terminal_ends_the_command_in_the_same_way(

@@ -122,7 +122,14 @@ def jobs_of(config: DictConfig) -> list[list[str]]:
     return jobs
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        # sweeps of the ledger are much alike
+        pytest.param(one, marks=[pytest.mark.long] * one.startswith("ledger_"))
+        for one in EXPERIMENTS
+    ],
+)
 def test_the_short_way_equals_hydras_own_compose(experiment: str, hydra_at: HydraAt) -> None:
     hydra = hydra_at()
     config = master(hydra, f"+experiment={experiment}")

@@ -93,6 +93,7 @@ def test_a_table_of_figures_needs_a_report_and_marks(
     assert page.read_text() == f"{BEGIN}{END}"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(bool(others), reason=f"other versions than were published with: {others}")
 def test_the_ledger_is_drawn_again_from_what_is_kept_to_the_byte(tmp_path: Path) -> None:

@@ -262,14 +262,17 @@ def test_what_is_no_study_gets_one_sentence_and_nothing_is_written(
     assert tree(tmp_path) == before
 
 
-def test_the_last_lines_say_what_was_found_where_it_is_and_what_to_try(folder, capsys):
-    assert main([str(folder)]) == 0
+@pytest.mark.usefixtures("unpainted")
+def test_the_last_lines_say_what_was_found_where_it_is_and_what_to_try(folder, tmp_path, capsys):
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    assert main([str(copy)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Found:"
     assert lines[1].startswith("  - At depth 5")
     assert (
         lines[-2]
-        == f"Report: {folder.as_posix()}/report/index.html ({len(SHOWN)} figures, each with its table)"
+        == f"Report: {copy.as_posix()}/report/index.html ({len(SHOWN)} figures, each with its table)"
     )
     assert lines[-1] == (
         "Next: the largest rate tried is the best for 4 of 4 conditions above chance: "

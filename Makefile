@@ -71,7 +71,7 @@ publish-ledger: install ## keep the ledger in outputs/reference, without its rec
 
 .PHONY: test
 test: install ## run the tests, but for those that take minutes each
-	$(BIN)/python -m pytest -n 3 -m "not long and not slurm"
+	$(BIN)/python -m pytest -n 2 -m "not long and not slurm"
 
 .PHONY: test-slow
 test-slow: install ## run all tests, but for those that need a SLURM

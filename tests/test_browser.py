@@ -45,7 +45,17 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-@pytest.fixture(params=[(size, scheme) for size in WIDTHS for scheme in ("light", "dark")], ids=str)
+@pytest.fixture(
+    params=[
+        ("page", "light"),
+        ("phone", "dark"),
+        *(
+            pytest.param(one, marks=pytest.mark.long)
+            for one in (("page", "dark"), ("phone", "light"))
+        ),
+    ],
+    ids=str,
+)
 def shown(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
     """The page as shown, with what it asked for and what the browser complained of."""
     size, scheme = request.param

@@ -620,7 +620,13 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("kind", list(KEPT))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(one, marks=[pytest.mark.long] * (one not in ("NAdam", "exact", "noisy")))
+        for one in KEPT
+    ],
+)
 def test_an_own_optimizer_goes_on_to_the_same_bits(
     kind: str, register: Register, tmp_path: Path
 ) -> None:

@@ -165,7 +165,11 @@ def test_what_the_scheduler_refuses_is_told_once_and_leaves_no_order(
 
 
 @pytest.mark.parametrize(
-    "launcher", ["basic", "joblib", pytest.param("submitit_local", marks=pytest.mark.long)]
+    "launcher",
+    [
+        "basic",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("joblib", "submitit_local")),
+    ],
 )
 def test_under_hydras_own_launchers_each_job_is_a_pack_in_the_same_store(launcher: str) -> None:
     if launcher != "basic":

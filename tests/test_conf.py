@@ -128,7 +128,14 @@ def test_every_experiment_is_tested_here() -> None:
     assert {path.stem for path in EXPERIMENTS} - set(LEDGER) == set(AXES) == set(PLAIN)
 
 
-@pytest.mark.parametrize("experiment", LEDGER)
+@pytest.mark.parametrize(
+    "experiment",
+    # the same rules for all; every fourth stands for the others
+    [
+        pytest.param(one, marks=[pytest.mark.long] * (place % 4 > 0))
+        for place, one in enumerate(LEDGER)
+    ],
+)
 def test_an_experiment_of_the_ledger_goes_to_its_study_with_seeds_enough(
     experiment: str, conditions_of: Callable[..., Conditions]
 ) -> None:

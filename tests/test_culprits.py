@@ -128,7 +128,8 @@ def test_of_a_thousand_networks_those_that_fail_their_pack_are_named_and_no_othe
     check(*both, {**wanted, SAID["raise"].removesuffix(FILE) + f"({FILE})?": 2})
 
 
-@pytest.mark.parametrize("width", [7, pytest.param(24, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("width", [7, 24])
 def test_neighbours_are_the_same_bits_whatever_the_width(width: int) -> None:
     both = [in_the_midst("exit", name, 33, 5, width=width) for name in (MINE, MENDED)]
     check(*both, {SAID["exit"]: 1})

@@ -815,6 +815,7 @@ def test_modules_of_the_users_count_and_libraries_do_not(fresh: Path) -> None:
     assert found()[0] == code
 
 
+@pytest.mark.long
 def test_an_own_data_set_and_optimizer_work_too(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import numpy as np, torch\n"

@@ -25,7 +25,7 @@ from study.sweep import missing_packs
 
 GOLDEN = Path(__file__).parent / "golden"
 
-QUICK = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+QUICK = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 LONG = settings(
     max_examples=2500, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

@@ -134,6 +134,7 @@ def test_a_scheduler_or_a_closed_terminal_ends_the_command_in_the_same_way(
     assert len(commits(FOLDER)) == 18
 
 
+@pytest.mark.long
 def test_a_worker_that_will_not_end_is_ended(tmp_path: Path) -> None:
     """A function of the user's own may set up what it likes."""
     (tmp_path / "stubborn.py").write_text(

@@ -111,6 +111,7 @@ def test_a_command_that_is_killed_goes_on_to_what_it_would_have_been(
     kill_commands(2, whole, checkpoint_s, 1)
 
 
+@pytest.mark.long
 def test_workers_that_have_nothing_to_say_for_long_end_with_their_command_too() -> None:
     silent = sweep_of(steps=400_000, probe={"steps": 2, "samples": 32})
     with driven(silent[:2], Running("processes", 2, checkpoint_s=1.0)) as command:

@@ -207,7 +207,7 @@ def result_or_error(compose: Callable[[], Any]) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [4, pytest.param(200, marks=pytest.mark.long)])
 def test_any_sweep_over_groups_and_values_gives_hydras_own_results_and_errors(
     examples: int, hydra_at: HydraAt
 ) -> None:

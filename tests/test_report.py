@@ -224,6 +224,7 @@ def test_a_study_of_one_untrained_network_has_a_page_that_says_what_is_not_drawn
     assert found.counts == {"ok": 1, "diverged": 0, "failed": 0, "missing": 0}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("unpainted")
 def test_more_parts_than_a_page_holds_are_named(tmp_path):
     many = [

@@ -323,6 +323,7 @@ def test_a_run_ends_in_one_sentence_for_every_call_and_error(
         assert failing_run(number, error, lasting, cli, whole, capfd), number
 
 
+@pytest.mark.long
 def test_a_limit_of_the_system_on_files_ends_a_run_in_one_sentence(tmp_path: Path) -> None:
     def limited() -> None:
         # no file beyond it: the kernel writes a part of one and then refuses

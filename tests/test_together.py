@@ -104,6 +104,7 @@ def test_what_a_process_had_that_is_killed_the_others_do(count: int, kills: list
     check_like_one(32, len(kills))
 
 
+@pytest.mark.long
 def test_commands_with_workers_share_the_work_too() -> None:
     calls = {"CALLS": str(Path("calls").absolute())}
     running = Running("processes", 2, pack_size=2)

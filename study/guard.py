@@ -75,7 +75,7 @@ def guarded(conf: str) -> Iterator[None]:
     """
     own = Path(conf).resolve()
     read, compose = ConfigRepository.load_config, ConfigLoaderImpl.load_configuration
-    resolve = Container.resolve_parse_tree
+    resolve, save = Container.resolve_parse_tree, OmegaConf.save
 
     def checked_read(repository: ConfigRepository, config_path: str) -> Any:
         place = _file_of(repository, config_path)
@@ -115,15 +115,22 @@ def guarded(conf: str) -> Iterator[None]:
         finally:
             depth -= 1
 
+    def kept_save(config: Any, f: Any, resolve: bool = False) -> None:
+        # Hydra's own sweeper writes it into the working folder, over what may be there; the plan has all
+        if Path(str(f)).name != "multirun.yaml":
+            save(config, f, resolve)
+
     ConfigRepository.load_config = checked_read  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl.load_configuration = checked_compose  # type: ignore[method-assign, assignment]
     Container.resolve_parse_tree = counted_resolve  # type: ignore[method-assign, assignment]
+    OmegaConf.save = staticmethod(kept_save)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         ConfigRepository.load_config = read  # type: ignore[method-assign]
         ConfigLoaderImpl.load_configuration = compose  # type: ignore[method-assign]
         Container.resolve_parse_tree = resolve  # type: ignore[method-assign]
+        OmegaConf.save = staticmethod(save)  # type: ignore[method-assign, assignment]
 
 
 def _file_of(repository: ConfigRepository, config_path: str) -> Path | None:

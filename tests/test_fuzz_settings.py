@@ -719,6 +719,12 @@ FOUND = [
 """Command lines that once had another end than a sentence, or worse."""
 
 
+def test_hydras_own_sweeper_leaves_no_file_beside_the_study(world: World) -> None:
+    """It writes one even where the settings are refused afterwards."""
+    for words in (["data=digits"], ["data=digits", "hydra.launcher.dry_run=true"]):
+        world.hold(["-m", "hydra/sweeper=basic", *words])
+
+
 @pytest.mark.parametrize("words", FOUND, ids=[" ".join(words)[:60] for words in FOUND])
 def test_a_command_line_that_was_found_is_refused(words: list[str], world: World) -> None:
     code, _, told = world.hold(words)

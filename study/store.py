@@ -696,8 +696,12 @@ def _check_against(commit: Commit, paths: Mapping[str, Path], place: Path) -> No
     """Hold a commit of an earlier version, which has no digest, against the records it names.
 
     Raises:
-        DamageError: it tells of other networks, or of another end of theirs.
+        DamageError: it tells of other networks, of another end of theirs, or of files of others.
     """
+    # the folder is named after the pack and what is in it
+    folder = f"records/{commit.pack}.{_content(commit.files)}"
+    if any(entry["path"] != f"{folder}/{name}.parquet" for name, entry in commit.files.items()):
+        raise DamageError(f"{place}: it is damaged, or was edited")
     rows = {name: pq.read_metadata(path).num_rows for name, path in paths.items()}
     cells = pq.read_table(paths["cells"], columns=["cell", "status"]).to_pylist()
     if {row["cell"]: row["status"] for row in cells} != commit.statuses or rows != {

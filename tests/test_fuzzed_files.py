@@ -211,6 +211,21 @@ def documents(data: st.DataObject, place: Place) -> None:
     check(folder, version, False)
 
 
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize(("one", "other"), [("curves", "cells"), ("cells", "curves")])
+def test_an_old_commit_that_names_another_table_is_damaged(
+    one: str, other: str, version: int, place: Place
+) -> None:
+    """As was found: what it says of that table is true."""
+    name = next(name for name in ORIGINAL[version] if name.startswith("commits/"))
+    document = json.loads(ORIGINAL[version][name])
+    document["files"][one] = document["files"][other]
+    folder = place.put(version, {name: json.dumps(document).encode()})
+    [damage] = Store(folder).survey().damages
+    assert name in damage
+    check(folder, version, True)
+
+
 def leases_and_checkpoints(data: st.DataObject, place: Place) -> None:
     """Put anything in the place of a lease: it holds or does not, and is told or not."""
     whole = json.dumps({"machine": "m", "pid": 1, "started": "1", "job": "", "nonce": "n"}).encode()
